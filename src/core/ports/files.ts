@@ -1,0 +1,61 @@
+/** What `stat` says of a path; the last component is never followed. */
+export interface FileStat {
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  readonly sizeBytes: number;
+  /** Bytes really allocated (blocks × 512): a sparse file has fewer than its size. */
+  readonly allocatedBytes: number;
+  /** Permission bits, `0` to `0o7777`. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Device and inode numbers: equal for two paths of one file. */
+  readonly device: number;
+  readonly inode: number;
+}
+
+/**
+ * Our own files: descriptors, markers, pool images. Never for content of volumes, which the kernel carries.
+ * Held by `tests/conformance/files.ts`. Paths are absolute.
+ *
+ * 1. A path that is absent: `not_found`; present where it must not be: `already_exists`;
+ *    no room, or over a quota: `resource_exhausted`; a read-only file system: `failed_precondition`;
+ *    an I/O error: `data_loss`. Messages name the path.
+ * 2. Nothing here follows a symbolic link in the last component.
+ * 3. "Durable" means: after the promise resolves, a power cut does not take it back.
+ */
+export interface Files {
+  /** 4. Undefined when absent. */
+  stat(path: string): Promise<FileStat | undefined>;
+  /** 5. The text, UTF-8, up to 16 MiB; `resource_exhausted` when larger. Undefined when absent. */
+  readText(path: string): Promise<string | undefined>;
+  /** 6. Replaces the file whole, durably: readers see the old text or the new, also after a crash. Mode 0600. */
+  writeText(path: string, text: string): Promise<void>;
+  /** 7. Names in the directory, sorted; an absent directory: `not_found`. */
+  list(path: string): Promise<readonly string[]>;
+  /**
+   * 8. Creates one directory with exactly these bits and owner, whatever the umask; present: `already_exists`.
+   *    Not durable by itself.
+   */
+  makeDirectory(
+    path: string,
+    options: { readonly mode: number; readonly uid?: number; readonly gid?: number },
+  ): Promise<void>;
+  /** 9. Creates the directory and its missing parents (0755; the last with `mode`), durably; present is success. */
+  ensureDirectory(path: string, options: { readonly mode: number }): Promise<void>;
+  /** 10. Renames within one file system, durably; an existing target: `already_exists`, except that it is never replaced. */
+  rename(from: string, to: string): Promise<void>;
+  /** 11. Makes the entries of a directory durable. */
+  syncDirectory(path: string): Promise<void>;
+  /** 12. Owner and permission bits of a directory or file; a symbolic link: `invalid_argument`. */
+  setOwner(path: string, owner: { readonly uid: number; readonly gid: number }): Promise<void>;
+  setMode(path: string, mode: number): Promise<void>;
+  /** 13. A new sparse file of this size, mode 0600, durable; present: `already_exists`. */
+  createSparse(path: string, sizeBytes: number): Promise<void>;
+  /** 14. Removes a file or an empty directory, durably; absent is success; not empty: `failed_precondition`. */
+  remove(path: string): Promise<void>;
+  /**
+   * 15. Removes a tree, staying on its file system and following no link, also when something in it is being
+   *     renamed meanwhile; absent is success. Takes as long as the tree is large; abort leaves a part.
+   */
+  removeTree(path: string, signal: AbortSignal): Promise<void>;
+}

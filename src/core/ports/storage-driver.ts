@@ -1,0 +1,126 @@
+import type { LayerId } from "../id.ts";
+import type { MountRequest } from "./kernel.ts";
+
+/** What a driver can do beyond the contract. APIs, services and tests read this; nobody asks a driver's name. */
+export interface DriverTraits {
+  /** Enforces `sizeBytes`; without it a limit is refused. What a writer over the limit gets: `EDQUOT` or `ENOSPC`. */
+  readonly sizeLimit: { readonly errno: "EDQUOT" | "ENOSPC" } | false;
+  /** `snapshot()` of an active layer: at one instant; file by file; or not at all. */
+  readonly liveSnapshots: "atomic" | "per-file" | false;
+  /** `prepare` and `view` with a parent take no time that grows with the layer. */
+  readonly instantClones: boolean;
+  /** Takes a parent at all. */
+  readonly layers: boolean;
+  /** `usage()` is read from the driver's books, not counted by walking the tree. */
+  readonly instantUsage: boolean;
+}
+
+export type LayerKind = "active" | "view" | "committed";
+
+export interface LayerInfo {
+  readonly id: LayerId;
+  readonly kind: LayerKind;
+  readonly parent: LayerId | null;
+  /** The limit that the driver enforces, in bytes; null: none. Always null for committed layers. */
+  readonly sizeBytes: number | null;
+}
+
+export interface LayerUsage {
+  /** Bytes that a reader of the layer finds on disk, shared ones included. */
+  readonly referencedBytes: number;
+  /** Bytes that removing the layer would free. */
+  readonly exclusiveBytes: number;
+}
+
+/** Ownership of a new layer's root, applied only by a `prepare` without parent. Unset: 0:0 and 0755. */
+export interface RootOwner {
+  readonly uid: number;
+  readonly gid: number;
+  /** Permission bits, 0 to 0o7777. */
+  readonly mode: number;
+}
+
+/** Room of the file system under a pool, in bytes. */
+export interface PoolSpace {
+  readonly totalBytes: number;
+  readonly availableBytes: number;
+}
+
+/** Where a pool's bytes lie, for people: shown by `lagan pool inspect`. */
+export type DriverFacts = Readonly<Record<string, string | number | boolean>>;
+
+export type PoolHealth =
+  | { readonly state: "up" }
+  /** Works, but a person should look: `why` is a whole sentence with what to do. */
+  | { readonly state: "warning"; readonly why: string }
+  /** Cannot serve writes (gone, read-only, not mounted). */
+  | { readonly state: "faulted"; readonly why: string };
+
+/**
+ * Keeps layers on one kind of storage: file trees, each *active* (writable), a *view* (read-only) or
+ * *committed* (immutable), with at most one parent, which is committed.
+ *
+ * Held by `tests/conformance/storage-driver.ts`, by number. A driver fails only with a `Failure`,
+ * honours `signal` between its steps, and is called once at a time per layer (never twice at once for one id).
+ *
+ * 1. Every method is idempotent: the same call again, also after a crash in the middle of the first, succeeds
+ *    and leaves what one call leaves.
+ * 2. A layer is wholly there or wholly absent, after a failure, an abort, `kill -9` or a power cut; remains of
+ *    an unfinished call are never listed, and cleared away by the next `open`.
+ * 3. What a method did is durable when it resolves.
+ * 4. Before `open` and after `close`, and while the pool is faulted: `unavailable`.
+ */
+export interface StorageDriver {
+  readonly traits: DriverTraits;
+
+  /** 5. Brings the pool up: makes what is missing the first time, attaches and mounts. Open already is success. */
+  open(signal: AbortSignal): Promise<void>;
+  /** 6. Takes down what `open` brought up; layers in use keep the pool mounted, and that is success. */
+  close(signal: AbortSignal): Promise<void>;
+  /** 7. What the machine says now; never waits for the pool itself longer than its file system does. */
+  health(signal: AbortSignal): Promise<PoolHealth>;
+  facts(): DriverFacts;
+  space(signal: AbortSignal): Promise<PoolSpace>;
+
+  /**
+   * A new active layer: empty with `owner`, or with the content and root of `parent`.
+   *
+   * 8. Exists with equal parent and kind: success (the size is brought to `sizeBytes`); else `already_exists`.
+   * 9. A size limit on a driver without them: `failed_precondition`; a parent without `traits.layers`: `unimplemented`.
+   * 10. An absent parent: `not_found`; one that is not committed: `failed_precondition`.
+   * 11. The new root is empty: no marker, no `lost+found`.
+   */
+  prepare(
+    layer: LayerId,
+    options: {
+      readonly parent: LayerId | null;
+      readonly sizeBytes: number | null;
+      readonly owner: RootOwner;
+    },
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** 12. A new read-only layer with the content of `parent`; exists: as 8. */
+  view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void>;
+  /** 13. The active layer `active` becomes the committed layer `as`; `active` is gone. Done already is success. */
+  commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
+  /** 14. `as` is a committed copy of `active` as it is now; `active` goes on. Without the trait: `unimplemented`. */
+  snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
+  /** 15. Absent is success; a layer that is a parent: `failed_precondition`, naming one child. */
+  remove(layer: LayerId, signal: AbortSignal): Promise<void>;
+  /**
+   * 16. How to reach the layer's root: what to give to mount(2), with `target` left for the caller. A single
+   *     `bind` with no options but `ro`/`rbind` means that `source` can be used as it is. Never mounts. A committed layer:
+   *     `failed_precondition`; absent: `not_found`. A view is always `ro`.
+   */
+  mounts(
+    layer: LayerId,
+    options: { readonly readOnly: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly Omit<MountRequest, "target">[]>;
+  /** 17. Absent: `not_found`. May lag behind writers by the file system's commit interval. */
+  usage(layer: LayerId, signal: AbortSignal): Promise<LayerUsage>;
+  /** 18. Sets the limit of an active layer, null lifts it; below what is referenced: `failed_precondition`; as 9. */
+  resize(layer: LayerId, sizeBytes: number | null, signal: AbortSignal): Promise<void>;
+  /** 19. Every whole layer once, in id order. */
+  list(signal: AbortSignal): Promise<readonly LayerInfo[]>;
+}

@@ -1,0 +1,42 @@
+import type { LayerId, VolumeId } from "../id.ts";
+import type { PoolName, ProfileName, VolumeName } from "../name.ts";
+import type { UnixMs } from "../ports/clock.ts";
+
+/** What was asked for when a volume was made; two requests for one name are the same when these are equal. */
+export interface VolumeSpec {
+  /** Most bytes that the content may take; null: no limit. */
+  readonly sizeBytes: number | null;
+  readonly pool: PoolName;
+  readonly profile: ProfileName | null;
+  /** Owner and permission bits of the volume's root; null: 0, 0 and 0755. */
+  readonly uid: number | null;
+  readonly gid: number | null;
+  readonly mode: number | null;
+}
+
+/** Labels of people and tools. Key 1 to 128, value 0 to 4,096 characters, at most 64 of them. */
+export type Labels = Readonly<Record<string, string>>;
+
+/**
+ * Where a volume stands. Only `ready` ones are shown by name.
+ * `creating` → `ready` ⇄ `trashed` → `removing` → gone.
+ */
+export type VolumeState =
+  | { readonly state: "creating" }
+  | { readonly state: "ready" }
+  | { readonly state: "trashed"; readonly trashedAt: UnixMs; readonly expiresAt: UnixMs | null }
+  | { readonly state: "removing" };
+
+/** A volume's record. */
+export interface Volume {
+  readonly id: VolumeId;
+  readonly name: VolumeName;
+  readonly spec: VolumeSpec;
+  readonly labels: Labels;
+  /** Refuses removal while true. */
+  readonly protected: boolean;
+  /** The active layer that is the volume's content. */
+  readonly head: LayerId;
+  readonly createdAt: UnixMs;
+  readonly status: VolumeState;
+}
