@@ -18,6 +18,10 @@ export interface MountEntry {
 export interface MountNamespace {
   /** Lowest pid found in the namespace. */
   readonly pid: number;
+  /** Name of that process (`comm`). */
+  readonly command: string;
+  /** Container that the process's cgroup names: the last 64 hex digits in `/proc/PID/cgroup`; null: none. */
+  readonly containerId: string | null;
   /** True for the daemon's own. */
   readonly own: boolean;
   readonly entries: readonly MountEntry[];
