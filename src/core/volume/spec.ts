@@ -1,0 +1,78 @@
+import { Failure } from "../failure.ts";
+import type { PoolName, ProfileName } from "../name.ts";
+import { formatBytes } from "../size.ts";
+import type { VolumeOptions } from "./options.ts";
+import type { Labels, Volume, VolumeSpec } from "./volume.ts";
+
+/** Named defaults for new volumes: the same options, without a profile of its own. */
+export type Profile = Omit<VolumeOptions, "profile">;
+export type Profiles = ReadonlyMap<ProfileName, Profile>;
+
+/** Permission bits of a volume's root when nobody says otherwise: what Docker's local driver gives. */
+export const DEFAULT_MODE = 0o755;
+
+/** What a new volume will be: the request, then its profile, then the defaults. */
+export interface VolumePlan {
+  readonly spec: VolumeSpec;
+  readonly labels: Labels;
+  readonly protect: boolean;
+}
+
+/**
+ * Fills a request in from its profile (labels of both are merged, the request's win) and from the defaults.
+ *
+ * @throws {Failure} `not_found` when the profile is not configured; names those that are.
+ */
+export function planVolume(
+  options: VolumeOptions,
+  profiles: Profiles,
+  defaultPool: PoolName,
+): VolumePlan {
+  const { profile: name } = options;
+  const profile = name === undefined ? undefined : profiles.get(name);
+  if (name !== undefined && profile === undefined) {
+    const known = [...profiles.keys()].join(", ") || "none";
+    throw new Failure(
+      "not_found",
+      `Cannot use profile "${name}": it is not configured; there is: ${known}`,
+    );
+  }
+  const merged = { ...profile, ...options };
+  return {
+    spec: {
+      sizeBytes: merged.sizeBytes ?? null,
+      pool: merged.pool ?? defaultPool,
+      profile: name ?? null,
+      uid: merged.uid ?? null,
+      gid: merged.gid ?? null,
+      mode: merged.mode ?? null,
+    },
+    labels: { ...profile?.labels, ...options.labels },
+    protect: merged.protect ?? false,
+  };
+}
+
+/**
+ * What a request for an existing volume asks otherwise than the volume was asked for, as sentences' parts such as
+ * `size: 10 GiB, not 5 GiB`. Empty: the same. Labels and protection are not compared: they change over a
+ * volume's life.
+ */
+export function listDifferences(volume: Volume, asked: VolumeSpec): readonly string[] {
+  const has = inWords(volume.spec);
+  const wants = inWords(asked);
+  return Object.keys(has).flatMap((key) =>
+    has[key] === wants[key] ? [] : [`${key}: it has ${has[key]}, asked was ${wants[key]}`],
+  );
+}
+
+function inWords(spec: VolumeSpec): Readonly<Record<string, string>> {
+  const { sizeBytes } = spec;
+  return {
+    size: sizeBytes === null ? "no limit" : `${formatBytes(sizeBytes)} (${sizeBytes} bytes)`,
+    pool: spec.pool,
+    profile: spec.profile ?? "none",
+    uid: String(spec.uid ?? 0),
+    gid: String(spec.gid ?? 0),
+    mode: (spec.mode ?? DEFAULT_MODE).toString(8).padStart(4, "0"),
+  };
+}

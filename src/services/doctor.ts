@@ -1,0 +1,228 @@
+import { Failure } from "../core/failure.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Engine } from "../core/ports/engine.ts";
+import { formatBytes } from "../core/size.ts";
+import type { Operations } from "./operations.ts";
+import type { Pools } from "./pools.ts";
+import type { Reconcile } from "./reconcile.ts";
+import type { Shadows } from "./shadows.ts";
+import type { Trash } from "./trash.ts";
+
+/** What one look found. */
+export interface Finding {
+  readonly level: "ok" | "warn" | "error";
+  /** What was looked at, a few words. */
+  readonly check: string;
+  /** What was seen: one sentence. */
+  readonly saw: string;
+  /** Why it matters, and what to type or do. Absent when all is well. */
+  readonly advice?: string;
+}
+
+/** Share of a pool's room below which a person should act. */
+const LOW_ROOM = 0.1;
+/** How long an operation may run before a person should look, in milliseconds. */
+const LONG_OPERATION_MS = 10 * 60_000;
+
+/** Looks the whole node over and says what is wrong, why it matters, and what to type. */
+export class Doctor {
+  readonly #parts: {
+    readonly pools: Pools;
+    readonly reconcile: Reconcile;
+    readonly shadows: Shadows;
+    readonly operations: Operations;
+    readonly trash: Trash;
+    readonly engines: readonly Engine[];
+    readonly clock: Clock;
+  };
+
+  constructor(parts: {
+    readonly pools: Pools;
+    readonly reconcile: Reconcile;
+    readonly shadows: Shadows;
+    readonly operations: Operations;
+    readonly trash: Trash;
+    readonly engines: readonly Engine[];
+    readonly clock: Clock;
+  }) {
+    this.#parts = parts;
+  }
+
+  /** Every check, in the order in which to read them. A check that cannot be made is a finding itself. */
+  async examine(signal: AbortSignal): Promise<readonly Finding[]> {
+    const checks: readonly [string, () => Promise<readonly Finding[]>][] = [
+      ["pools", () => this.#pools(signal)],
+      ["records and pools", () => this.#disagreement(signal)],
+      ["operations", () => this.#operations()],
+      ["engines", () => this.#engines(signal)],
+      ["shadowed volumes", () => this.#shadows(signal)],
+      ["trash", () => this.#trash()],
+    ];
+    const findings = await Promise.all(
+      checks.map(([check, look]) =>
+        look().catch((thrown: unknown): readonly Finding[] => [
+          {
+            level: "error",
+            check,
+            saw: `it could not be looked at: ${Failure.from(thrown).message}`,
+          },
+        ]),
+      ),
+    );
+    return findings.flat();
+  }
+
+  async #pools(signal: AbortSignal): Promise<readonly Finding[]> {
+    const { pools } = this.#parts;
+    await pools.refresh(signal);
+    const statuses = await Promise.all(pools.names().map((name) => pools.status(name, signal)));
+    return statuses.flatMap(({ pool, health, space, facts, traits }): Finding[] => {
+      const check = `pool ${pool.name}`;
+      if (health.state === "faulted") {
+        return [
+          {
+            level: "error",
+            check,
+            saw: `it is faulted: ${health.why}`,
+            advice: "Its volumes cannot be mounted until this is mended; those of other pools can.",
+          },
+        ];
+      }
+      const found: Finding[] = [];
+      if (health.state === "warning") found.push({ level: "warn", check, saw: health.why });
+      if (facts["loopBacked"] === true) {
+        found.push({
+          level: "warn",
+          check,
+          saw: "it lies in a file (loop-backed): good for trying and for development",
+          advice:
+            "For real use give it a disk: pools: { fast: { driver: btrfs, device: /dev/DISK } } in lagan.yaml.",
+        });
+      }
+      if (space !== null && space.availableBytes < space.totalBytes * LOW_ROOM) {
+        found.push({
+          level: "warn",
+          check,
+          saw: `only ${formatBytes(space.availableBytes)} of ${formatBytes(space.totalBytes)} are left`,
+          advice:
+            "Writers get errors when it is full. Free some: lagan trash empty, lagan volume du; or give the pool more room.",
+        });
+      }
+      if (traits.sizeLimit === false) {
+        found.push({
+          level: "warn",
+          check,
+          saw: `driver ${pool.driver} cannot limit the size of a volume`,
+          advice: "One volume can fill the disk for all. For limits use a pool on btrfs.",
+        });
+      }
+      const room =
+        space === null
+          ? ""
+          : `, ${formatBytes(space.availableBytes)} of ${formatBytes(space.totalBytes)} free`;
+      if (found.length === 0)
+        found.push({ level: "ok", check, saw: `${pool.driver}, serves${room}` });
+      return found;
+    });
+  }
+
+  async #disagreement(signal: AbortSignal): Promise<readonly Finding[]> {
+    const check = "records and pools";
+    const { orphans, lost } = await this.#parts.reconcile.compare(signal);
+    const found: Finding[] = [
+      ...orphans.map(
+        ({ pool, layer }): Finding => ({
+          level: "warn",
+          check,
+          saw: `pool "${pool}" holds layer ${layer}, which belongs to no volume`,
+          advice:
+            "It takes room and nothing removes it by itself. It can come from a store that was set back to an older copy: look into it before you remove it.",
+        }),
+      ),
+      ...lost.map(
+        ({ name, head, spec }): Finding => ({
+          level: "error",
+          check,
+          saw: `volume "${name}" has lost its content: layer ${head} is not in pool "${spec.pool}"`,
+          advice:
+            "It is not mounted, so that no container starts on an empty one. Restore the pool or the volume from a backup.",
+        }),
+      ),
+    ];
+    return found.length > 0
+      ? found
+      : [{ level: "ok", check, saw: "every volume has its content, nothing is left over" }];
+  }
+
+  async #operations(): Promise<readonly Finding[]> {
+    const check = "operations";
+    const now = this.#parts.clock.now();
+    const long = (await this.#parts.operations.list()).filter(
+      ({ status, startedAt }) => status.state === "running" && now - startedAt > LONG_OPERATION_MS,
+    );
+    if (long.length === 0) return [{ level: "ok", check, saw: "none is stuck" }];
+    return long.map(({ verb, target, id }) => ({
+      level: "warn",
+      check,
+      saw: `${verb} of "${target}" has not finished (operation ${id})`,
+      advice: "It is tried again every minute; the daemon's log says why it fails.",
+    }));
+  }
+
+  async #engines(signal: AbortSignal): Promise<readonly Finding[]> {
+    const check = "engines";
+    const { engines } = this.#parts;
+    if (engines.length === 0) {
+      return [
+        {
+          level: "ok",
+          check,
+          saw: "none is configured or found; messages about volumes in use name processes only",
+        },
+      ];
+    }
+    return Promise.all(
+      engines.map(
+        (engine): Promise<Finding> =>
+          engine.listVolumes(signal).then(
+            (volumes): Finding => ({
+              level: "ok",
+              check,
+              saw: `${engine.address} answers and lists ${volumes.length} volumes`,
+            }),
+            (thrown: unknown): Finding => ({
+              level: "warn",
+              check,
+              saw: Failure.from(thrown).message,
+              advice:
+                "Shadowed volumes and stopped containers that use a volume cannot be seen while it does not answer.",
+            }),
+          ),
+      ),
+    );
+  }
+
+  async #shadows(signal: AbortSignal): Promise<readonly Finding[]> {
+    const check = "shadowed volumes";
+    const shadows = await this.#parts.shadows.list(signal);
+    if (shadows.length === 0)
+      return [
+        { level: "ok", check, saw: "no engine hides a volume of ours behind one of its own" },
+      ];
+    return shadows.map(({ name, driver, engine }) => ({
+      level: "error",
+      check,
+      saw: `${engine} has a volume "${name}" in driver "${driver}", which hides ours of that name from its containers`,
+      advice: `Containers see that one, which may be empty. Look what is in it; then stop its containers and: docker volume rm ${name}. It comes from an engine that started while lagand was away: let systemd hold the plugin socket (npm run install:host).`,
+    }));
+  }
+
+  async #trash(): Promise<readonly Finding[]> {
+    const { length } = await this.#parts.trash.list();
+    const saw =
+      length === 0
+        ? "it is empty"
+        : `it holds ${length} removed volumes; to free their room: lagan trash empty`;
+    return [{ level: "ok", check: "trash", saw }];
+  }
+}

@@ -1,0 +1,90 @@
+import type { Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Mounts } from "./mounts.ts";
+import type { Operations } from "./operations.ts";
+import type { Pools } from "./pools.ts";
+import type { Reconcile } from "./reconcile.ts";
+import type { Shadows } from "./shadows.ts";
+import type { Trash } from "./trash.ts";
+import type { Usage } from "./usage.ts";
+import type { Volumes } from "./volumes.ts";
+
+/** How often pools are looked at, in milliseconds. */
+export const POOL_LOOK_MS = 10_000;
+/** How often everything else is done, in milliseconds. */
+export const CHORES_MS = 60_000;
+
+/** What the daemon does without being asked. One chore that fails is logged and never keeps the others. */
+export class Housekeeping {
+  readonly #parts: {
+    readonly pools: Pools;
+    readonly operations: Operations;
+    readonly reconcile: Reconcile;
+    readonly trash: Trash;
+    readonly mounts: Mounts;
+    readonly usage: Usage;
+    readonly volumes: Volumes;
+    readonly shadows: Shadows;
+    readonly clock: Clock;
+    readonly log: Log;
+  };
+
+  constructor(parts: {
+    readonly pools: Pools;
+    readonly operations: Operations;
+    readonly reconcile: Reconcile;
+    readonly trash: Trash;
+    readonly mounts: Mounts;
+    readonly usage: Usage;
+    readonly volumes: Volumes;
+    readonly shadows: Shadows;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#parts = parts;
+  }
+
+  /** Runs until the signal aborts; then resolves. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { pools } = this.#parts;
+    await Promise.all([
+      this.#every(POOL_LOOK_MS, "pools", () => pools.refresh(signal), signal),
+      this.#every(CHORES_MS, "chores", () => this.chores(signal), signal),
+    ]);
+  }
+
+  /** One round of the chores. */
+  async chores(signal: AbortSignal): Promise<void> {
+    const { reconcile, trash, mounts, usage, volumes, operations, shadows } = this.#parts;
+    await this.#do("resume", () => reconcile.resume(signal));
+    await this.#do("expire", () => trash.expire(signal));
+    await this.#do("mounts", async () => {
+      const all = (await volumes.list()).map(({ value }) => value);
+      const busy = new Set((await mounts.counts()).keys());
+      await mounts.dropStaleHints(all, signal);
+      await usage.sample(all, busy, signal);
+    });
+    await this.#do("operations", () => operations.forgetOld());
+    await this.#do("shadows", () => shadows.report(signal));
+  }
+
+  async #every(
+    intervalMs: number,
+    chore: string,
+    work: () => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    while (!signal.aborted) {
+      await this.#do(chore, work);
+      await this.#parts.clock.sleep(intervalMs, signal).catch(() => undefined);
+    }
+  }
+
+  async #do(chore: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (thrown) {
+      this.#parts.log.warn("chore failed; it is tried again", { chore, error: thrown });
+    }
+  }
+}

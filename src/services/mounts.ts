@@ -1,0 +1,276 @@
+import { Failure } from "../core/failure.ts";
+import type { VolumeId } from "../core/id.ts";
+import type { Clock, UnixMs } from "../core/ports/clock.ts";
+import type { Engine, EngineContainer } from "../core/ports/engine.ts";
+import type { Kernel, MountEntry, MountNamespace, MountRequest } from "../core/ports/kernel.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Store } from "../core/ports/store.ts";
+import type { Volume } from "../core/volume/volume.ts";
+import type { KeyedQueue } from "./keyed-queue.ts";
+import type { Pools } from "./pools.ts";
+
+/*
+ * Who uses a volume. Invariants:
+ * 1. The truth is the mount tables of running processes. What engines told us (Mount without Unmount) is a
+ *    hint: after a crash an engine sends the same ID again, `docker cp` sends the ID of the running
+ *    container, and with live-restore no Unmount may ever come. So neither a set nor a count decides anything.
+ * 2. A hint holds a volume only while it is younger than MOUNT_GRACE_MS: the time an engine needs from our
+ *    answer to its own mount. An older hint that no process's mount table confirms is dropped.
+ * 3. Nothing is ever unmounted here: what engines get is a plain directory in a pool that stays mounted.
+ */
+
+/** How long a Mount call counts by itself, before the container's own mount must be seen, in milliseconds. */
+export const MOUNT_GRACE_MS = 60_000;
+
+/** A process group that has a volume in its mount table. */
+export interface VolumeUser {
+  readonly pid: number;
+  readonly command: string;
+  readonly containerId: string | null;
+}
+
+/** What an engine told us of one mount. */
+interface MountHint {
+  readonly count: number;
+  readonly at: UnixMs;
+}
+
+export class Mounts {
+  readonly #parts: {
+    readonly runtime: Store;
+    readonly pools: Pools;
+    readonly kernel: Kernel;
+    readonly engines: readonly Engine[];
+    readonly queue: KeyedQueue;
+    readonly clock: Clock;
+    readonly log: Log;
+  };
+
+  /** @param parts `runtime`: a store that survives a restart of the daemon but not of the machine. */
+  constructor(parts: {
+    readonly runtime: Store;
+    readonly pools: Pools;
+    readonly kernel: Kernel;
+    readonly engines: readonly Engine[];
+    readonly queue: KeyedQueue;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Notes that an engine is about to mount the volume under `mountId`, and answers where its content is.
+   *
+   * @throws {Failure} `unavailable` when the pool is faulted, `data_loss` when the volume's layer is gone.
+   */
+  async mount(volume: Volume, mountId: string, signal: AbortSignal): Promise<string> {
+    const path = await this.path(volume, signal);
+    const { runtime, clock } = this.#parts;
+    await this.#onHint(volume.id, mountId, async (key, hint) => {
+      const next: MountHint = { count: (hint?.count ?? 0) + 1, at: clock.now() };
+      await runtime.txn([], [{ do: "put", key, value: JSON.stringify(next) }]);
+    });
+    return path;
+  }
+
+  /** Takes one Mount of `mountId` back. One that is not known is success: the engine's word against nothing. */
+  async unmount(volume: Volume, mountId: string): Promise<void> {
+    const { runtime } = this.#parts;
+    await this.#onHint(volume.id, mountId, async (key, hint) => {
+      if (hint === undefined) return;
+      const left: MountHint = { ...hint, count: hint.count - 1 };
+      await runtime.txn(
+        [],
+        [left.count > 0 ? { do: "put", key, value: JSON.stringify(left) } : { do: "delete", key }],
+      );
+    });
+  }
+
+  /** Directory of the volume's content. @throws {Failure} as {@link mount}. */
+  async path(volume: Volume, signal: AbortSignal): Promise<string> {
+    const driver = this.#parts.pools.get(volume.spec.pool);
+    try {
+      return plainPath(await driver.mounts(volume.head, { readOnly: false }, signal));
+    } catch (thrown) {
+      if (!(thrown instanceof Failure) || thrown.code !== "not_found") throw thrown;
+      throw new Failure(
+        "data_loss",
+        `Cannot mount volume "${volume.name}": its content (layer ${volume.head}) is missing from pool "${volume.spec.pool}"; run "lagan doctor"`,
+        { cause: thrown },
+      );
+    }
+  }
+
+  /** How many mounts engines have announced and not taken back, for listings. */
+  async count(id: VolumeId): Promise<number> {
+    const { entries } = await this.#parts.runtime.list(hintPrefix(id));
+    return entries.reduce((sum, entry) => sum + parseHint(entry.value).count, 0);
+  }
+
+  /** The same for every volume that has any. */
+  async counts(): Promise<ReadonlyMap<VolumeId, number>> {
+    const counts = new Map<VolumeId, number>();
+    for (const { key, value } of (await this.#parts.runtime.list(HINTS)).entries) {
+      const id = key.split("/")[1] as VolumeId;
+      counts.set(id, (counts.get(id) ?? 0) + parseHint(value).count);
+    }
+    return counts;
+  }
+
+  /** The processes that see the volume's content in a mount of their own. */
+  async users(volume: Volume, signal: AbortSignal): Promise<readonly VolumeUser[]> {
+    return this.#usersAmong(await this.#parts.kernel.mountNamespaces(), volume, signal);
+  }
+
+  async #usersAmong(
+    namespaces: readonly MountNamespace[],
+    volume: Volume,
+    signal: AbortSignal,
+  ): Promise<readonly VolumeUser[]> {
+    const own = namespaces.find((namespace) => namespace.own)?.entries ?? [];
+    const content = locate(await this.path(volume, signal), own);
+    return namespaces
+      .filter(({ entries }) => entries.some((entry) => shows(entry, content)))
+      .map(({ pid, command, containerId }) => ({ pid, command, containerId }));
+  }
+
+  /**
+   * @param ask `askEngines`: also refuse when an engine has a stopped container with the volume.
+   * @throws {Failure} `failed_precondition` when the volume is in use; names who uses it and what to do.
+   */
+  async ensureUnused(
+    volume: Volume,
+    attempt: string,
+    ask: { readonly askEngines: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const containers = ask.askEngines ? await this.#containers(volume, signal) : [];
+    const users = await this.users(volume, signal);
+    const [named] = [...containers].sort((a, b) => Number(b.running) - Number(a.running));
+    const [user] = users;
+    if (named !== undefined) {
+      const what = named.running
+        ? "stop it first"
+        : `it is stopped; remove it first: docker rm ${named.name}`;
+      throw inUse(attempt, volume, `container ${named.name} (${named.id.slice(0, 12)})`, what);
+    }
+    if (user?.containerId != null) {
+      throw inUse(attempt, volume, `container ${user.containerId.slice(0, 12)}`, "stop it first");
+    }
+    if (user !== undefined) {
+      throw inUse(attempt, volume, `process ${user.pid} (${user.command})`, "end it first");
+    }
+    if (await this.#hasFreshHint(volume.id)) {
+      throw inUse(
+        attempt,
+        volume,
+        "an engine that is just starting a container with it",
+        "try again in a minute",
+      );
+    }
+  }
+
+  /** Drops hints that no running process confirms any more, of the volumes given. */
+  async dropStaleHints(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
+    const counts = await this.counts();
+    if (counts.size === 0) return;
+    const { clock, kernel, runtime, log } = this.#parts;
+    const namespaces = await kernel.mountNamespaces();
+    for (const volume of volumes.filter(({ id }) => counts.has(id))) {
+      const users = await this.#usersAmong(namespaces, volume, signal).catch(() => undefined);
+      if (users === undefined || users.length > 0) continue;
+      for (const { key, value } of (await runtime.list(hintPrefix(volume.id))).entries) {
+        if (clock.now() - parseHint(value).at < MOUNT_GRACE_MS) continue;
+        await runtime.txn([], [{ do: "delete", key }]);
+        log.info("forgot a mount that no process has", { volume: volume.name, key });
+      }
+    }
+  }
+
+  async #hasFreshHint(id: VolumeId): Promise<boolean> {
+    const now = this.#parts.clock.now();
+    const { entries } = await this.#parts.runtime.list(hintPrefix(id));
+    return entries.some((entry) => Math.abs(now - parseHint(entry.value).at) < MOUNT_GRACE_MS);
+  }
+
+  /** What engines say; one that does not answer says nothing: the mount tables decide. */
+  async #containers(volume: Volume, signal: AbortSignal): Promise<readonly EngineContainer[]> {
+    const { engines, log } = this.#parts;
+    const answers = await Promise.all(
+      engines.map((engine) =>
+        engine.listContainers(volume.name, signal).catch((thrown: unknown) => {
+          log.warn("engine not asked", { engine: engine.address, error: thrown });
+          return [];
+        }),
+      ),
+    );
+    return answers.flat();
+  }
+
+  #onHint(
+    id: VolumeId,
+    mountId: string,
+    work: (key: string, hint: MountHint | undefined) => Promise<void>,
+  ): Promise<void> {
+    const key = hintPrefix(id) + mountId;
+    return this.#parts.queue.run(key, async () => {
+      const entry = await this.#parts.runtime.get(key);
+      await work(key, entry === undefined ? undefined : parseHint(entry.value));
+    });
+  }
+}
+
+const HINTS = "mounts/";
+
+function hintPrefix(id: VolumeId): string {
+  return `${HINTS}${id}/`;
+}
+
+function parseHint(value: string): MountHint {
+  return JSON.parse(value) as MountHint;
+}
+
+function plainPath(mounts: readonly Omit<MountRequest, "target">[]): string {
+  const [only, ...more] = mounts;
+  if (only?.type !== "bind" || more.length > 0) {
+    throw new Failure(
+      "unimplemented",
+      "Cannot hand out a volume whose driver needs a mount of its own",
+    );
+  }
+  return only.source;
+}
+
+/** A place in a file system, however it is mounted: what a bind mount shows as its device and root. */
+interface Place {
+  readonly device: string;
+  readonly root: string;
+}
+
+/** The device and the path within it of `path`, found through the last mount that covers it. */
+function locate(path: string, table: readonly MountEntry[]): Place {
+  const covers = table.filter((entry) => isInside(path, entry.mountPoint));
+  const longest = Math.max(...covers.map((entry) => entry.mountPoint.length));
+  const mount = covers.findLast((entry) => entry.mountPoint.length === longest);
+  if (mount === undefined)
+    throw new Failure("internal", `Cannot find the mount that holds ${path}`);
+  const rest = path.slice(mount.mountPoint === "/" ? 0 : mount.mountPoint.length);
+  return { device: mount.device, root: mount.root === "/" ? rest : mount.root + rest };
+}
+
+function shows(entry: MountEntry, place: Place): boolean {
+  return entry.device === place.device && isInside(entry.root, place.root);
+}
+
+function isInside(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+}
+
+function inUse(attempt: string, volume: Volume, holder: string, what: string): Failure {
+  return new Failure(
+    "failed_precondition",
+    `Cannot ${attempt} volume "${volume.name}": it is in use by ${holder}; ${what}`,
+    { detail: { volume: volume.name } },
+  );
+}

@@ -1,0 +1,80 @@
+import { Failure } from "../core/failure.ts";
+import { newId, type OperationId } from "../core/id.ts";
+import type { Operation, OperationVerb } from "../core/operation/operation.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Random } from "../core/ports/random.ts";
+import type { Volume } from "../core/volume/volume.ts";
+import { dropOperation, type Records } from "./records.ts";
+
+/** How long a finished operation can be looked up, in milliseconds: a day. */
+export const OPERATION_KEEP_MS: number = 24 * 3_600_000;
+/** How many finished operations are kept at most; the oldest go first. */
+export const OPERATION_KEEP_LIMIT = 1_000;
+
+/** The book of operations: what is under way, and what became of what was. */
+export class Operations {
+  readonly #records: Records;
+  readonly #clock: Clock;
+  readonly #random: Random;
+
+  constructor(records: Records, clock: Clock, random: Random) {
+    this.#records = records;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** A new running operation, to be written in the transaction that begins the work. */
+  begin(verb: OperationVerb, volume: Volume): Operation {
+    return {
+      id: newId<OperationId>(this.#clock, this.#random),
+      verb,
+      volume: volume.id,
+      target: volume.name,
+      startedAt: this.#clock.now(),
+      status: { state: "running" },
+    };
+  }
+
+  /** The same operation, done: to be written in the transaction that ends the work. */
+  done(operation: Operation): Operation {
+    return { ...operation, status: { state: "done", finishedAt: this.#clock.now() } };
+  }
+
+  /** The same operation, failed and rolled back. */
+  failed(operation: Operation, failure: Failure): Operation {
+    const finishedAt = this.#clock.now();
+    return { ...operation, status: { state: "failed", finishedAt, why: failure.message } };
+  }
+
+  /** @throws {Failure} `not_found` when there is none, or it was forgotten. */
+  async get(id: OperationId): Promise<Operation> {
+    const operation = await this.#records.findOperation(id);
+    if (operation === undefined) {
+      throw new Failure(
+        "not_found",
+        `Cannot find operation ${id}: it does not exist or is long over`,
+      );
+    }
+    return operation;
+  }
+
+  /** Oldest first. */
+  list(): Promise<readonly Operation[]> {
+    return this.#records.listOperations();
+  }
+
+  /** Forgets finished operations beyond {@link OPERATION_KEEP_MS} and {@link OPERATION_KEEP_LIMIT}. */
+  async forgetOld(): Promise<void> {
+    const finished = (await this.list()).flatMap((operation) =>
+      operation.status.state === "running" ? [] : [{ ...operation.status, id: operation.id }],
+    );
+    const horizon = this.#clock.now() - OPERATION_KEEP_MS;
+    const surplus = finished.length - OPERATION_KEEP_LIMIT;
+    const old = finished.filter(
+      (operation, index) => index < surplus || operation.finishedAt < horizon,
+    );
+    for (let start = 0; start < old.length; start += 100) {
+      await this.#records.write(old.slice(start, start + 100).map(({ id }) => dropOperation(id)));
+    }
+  }
+}

@@ -1,0 +1,211 @@
+import { Failure } from "../core/failure.ts";
+import type { PoolName } from "../core/name.ts";
+import type { PoolRecord, PoolSpec } from "../core/pool/pool.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
+import type {
+  DriverFacts,
+  DriverTraits,
+  PoolHealth,
+  PoolSpace,
+  StorageDriver,
+} from "../core/ports/storage-driver.ts";
+import type { EventLog } from "./event-log.ts";
+import { putPool, type Records } from "./records.ts";
+
+/** How long the daemon waits for a pool at its start before it goes on without it, in milliseconds. */
+export const POOL_OPEN_TIMEOUT_MS = 30_000;
+
+/** How pools come to be: supplied by the wiring. */
+export interface PoolMaker {
+  /** Looks at the machine and says which driver suits a pool of `spec`, and why; `auto` is resolved here. */
+  choose(spec: PoolSpec): Promise<Pick<PoolRecord, "driver" | "options" | "why">>;
+  /** @throws {Failure} `invalid_argument` for an unknown driver or option. */
+  build(pool: PoolRecord): StorageDriver;
+}
+
+/** A pool as people see it. */
+export interface PoolStatus {
+  readonly pool: PoolRecord;
+  readonly health: PoolHealth;
+  readonly traits: DriverTraits;
+  readonly facts: DriverFacts;
+  /** Null while the pool is faulted. */
+  readonly space: PoolSpace | null;
+}
+
+interface OpenPool {
+  readonly record: PoolRecord;
+  readonly driver: StorageDriver;
+  health: PoolHealth;
+  /** The open that is under way, so that a slow one is never begun twice. */
+  opening: Promise<void> | undefined;
+}
+
+/** The node's pools. One that is faulted never holds up the others. */
+export class Pools {
+  readonly #parts: {
+    readonly records: Records;
+    readonly maker: PoolMaker;
+    readonly events: EventLog;
+    readonly clock: Clock;
+    readonly log: Log;
+  };
+  readonly #open = new Map<PoolName, OpenPool>();
+
+  constructor(parts: {
+    readonly records: Records;
+    readonly maker: PoolMaker;
+    readonly events: EventLog;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Brings up every pool that was ever made and every one that `specs` asks for. A pool that cannot be
+   * brought up, or not within {@link POOL_OPEN_TIMEOUT_MS}, is faulted and tried again by {@link refresh}.
+   *
+   * @throws {Failure} `failed_precondition` when `specs` asks for another driver than a pool was made with.
+   */
+  async openAll(specs: readonly PoolSpec[], signal: AbortSignal): Promise<void> {
+    const { records, maker, clock, log } = this.#parts;
+    const known = new Map((await records.listPools()).map((pool) => [pool.name, pool]));
+    for (const spec of specs) {
+      const record = known.get(spec.name);
+      if (record === undefined) {
+        const chosen = await maker.choose(spec);
+        const made: PoolRecord = { name: spec.name, createdAt: clock.now(), ...chosen };
+        maker.build(made);
+        await records.write([putPool(made)]);
+        log.info("pool chosen", { pool: made.name, driver: made.driver, why: made.why });
+        known.set(spec.name, made);
+      } else {
+        ensureSameDriver(record, spec);
+      }
+    }
+    for (const record of known.values()) {
+      this.#open.set(record.name, {
+        record,
+        driver: maker.build(record),
+        health: { state: "faulted", why: "it is being opened" },
+        opening: undefined,
+      });
+    }
+    await Promise.all([...this.#open.values()].map((pool) => this.#bringUp(pool, signal)));
+  }
+
+  /** The driver of a pool that serves. @throws {Failure} `not_found`, or `unavailable` when it is faulted, saying why. */
+  get(name: PoolName): StorageDriver {
+    const { driver, health } = this.#find(name);
+    if (health.state === "faulted") {
+      throw new Failure("unavailable", `Cannot use pool "${name}": ${health.why}`);
+    }
+    return driver;
+  }
+
+  /** The driver whatever its health, for names and traits. @throws {Failure} `not_found`. */
+  describe(name: PoolName): {
+    readonly record: PoolRecord;
+    readonly driver: StorageDriver;
+    readonly health: PoolHealth;
+  } {
+    return this.#find(name);
+  }
+
+  names(): readonly PoolName[] {
+    return [...this.#open.keys()].sort();
+  }
+
+  async status(name: PoolName, signal: AbortSignal): Promise<PoolStatus> {
+    const { record, driver, health } = this.#find(name);
+    const space = health.state === "faulted" ? null : await driver.space(signal).catch(() => null);
+    return { pool: record, health, traits: driver.traits, facts: driver.facts(), space };
+  }
+
+  /** Names of the pools that enforce a size limit, for messages. */
+  namesWithSizeLimit(): readonly PoolName[] {
+    return this.names().filter((name) => this.#find(name).driver.traits.sizeLimit !== false);
+  }
+
+  /** Looks at every pool again, tries to open faulted ones, and tells what changed. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    await Promise.all([...this.#open.values()].map((pool) => this.#look(pool, signal)));
+  }
+
+  async closeAll(signal: AbortSignal): Promise<void> {
+    for (const { driver, record } of this.#open.values()) {
+      await driver.close(signal).catch((thrown: unknown) => {
+        this.#parts.log.warn("pool not closed", { pool: record.name, error: thrown });
+      });
+    }
+  }
+
+  #find(name: PoolName): OpenPool {
+    const pool = this.#open.get(name);
+    if (pool === undefined) {
+      throw new Failure(
+        "not_found",
+        `Cannot use pool "${name}": it does not exist; there is: ${this.names().join(", ")}`,
+      );
+    }
+    return pool;
+  }
+
+  /** Resolves when the pool is up, has failed, or is slow; never rejects. */
+  async #bringUp(pool: OpenPool, signal: AbortSignal): Promise<void> {
+    pool.opening ??= pool.driver
+      .open(signal)
+      .then(async () => this.#setHealth(pool, await pool.driver.health(signal)))
+      .catch((thrown: unknown) => {
+        const failure = Failure.from(thrown);
+        this.#parts.log.error("pool not opened", { pool: pool.record.name, error: thrown });
+        this.#setHealth(pool, { state: "faulted", why: failure.message });
+      })
+      .finally(() => {
+        pool.opening = undefined;
+      });
+    const stop = new AbortController();
+    const slow = this.#parts.clock
+      .sleep(POOL_OPEN_TIMEOUT_MS, AbortSignal.any([signal, stop.signal]))
+      .then(
+        () => this.#setHealth(pool, { state: "faulted", why: "its storage does not answer yet" }),
+        () => undefined,
+      );
+    await Promise.race([pool.opening, slow]);
+    stop.abort();
+  }
+
+  async #look(pool: OpenPool, signal: AbortSignal): Promise<void> {
+    if (pool.opening !== undefined) return;
+    const health = await pool.driver
+      .health(signal)
+      .catch(
+        (thrown: unknown): PoolHealth => ({ state: "faulted", why: Failure.from(thrown).message }),
+      );
+    if (health.state === "faulted") await this.#bringUp(pool, signal);
+    else this.#setHealth(pool, health);
+  }
+
+  #setHealth(pool: OpenPool, health: PoolHealth): void {
+    const before = pool.health;
+    pool.health = health;
+    if (before.state === health.state) return;
+    const why = health.state === "up" ? "it serves" : health.why;
+    this.#parts.events.emit({
+      type: `pool.${health.state}`,
+      level: health.state === "up" ? "info" : "warning",
+      subject: pool.record.name,
+      message: `Pool "${pool.record.name}" is ${health.state}: ${why}`,
+    });
+  }
+}
+
+function ensureSameDriver(record: PoolRecord, spec: PoolSpec): void {
+  if (spec.driver === "auto" || spec.driver === record.driver) return;
+  throw new Failure(
+    "failed_precondition",
+    `Cannot open pool "${record.name}" with driver ${spec.driver}: it was made with ${record.driver}; ask for ${record.driver} (or auto), or add a pool of another name`,
+  );
+}

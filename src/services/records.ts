@@ -1,0 +1,159 @@
+import { Failure } from "../core/failure.ts";
+import type { OperationId, VolumeId } from "../core/id.ts";
+import type { PoolName, VolumeName } from "../core/name.ts";
+import type { Operation } from "../core/operation/operation.ts";
+import type { PoolRecord } from "../core/pool/pool.ts";
+import type { Compare, Store, StoreEntry, Write } from "../core/ports/store.ts";
+import type { Volume } from "../core/volume/volume.ts";
+
+/** A record with the store's revision that wrote it: the ETag of REST, the compare of the next write. */
+export interface Recorded<T> {
+  readonly value: T;
+  readonly revision: number;
+}
+
+/*
+ * Keys. Invariants, kept by every transaction of the services:
+ * 1. names/NAME holds the id of the one volume of that name that is creating or ready.
+ * 2. A volume that is trashed or removing has no names/ key: its name is free.
+ * 3. A volume that is creating or removing has exactly one running operation.
+ */
+const VOLUMES = "volumes/";
+const NAMES = "names/";
+const POOLS = "pools/";
+const OPERATIONS = "operations/";
+
+/** Keys and values of the store in the words of the core. The only place that knows the form of either. */
+export class Records {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  async findVolumeByName(name: VolumeName): Promise<Recorded<Volume> | undefined> {
+    const claim = await this.#store.get(NAMES + name);
+    return claim === undefined ? undefined : this.findVolume(claim.value as VolumeId);
+  }
+
+  async findVolume(id: VolumeId): Promise<Recorded<Volume> | undefined> {
+    return decode<Volume>(await this.#store.get(VOLUMES + id));
+  }
+
+  /** In id order, so oldest first. */
+  async listVolumes(): Promise<readonly Recorded<Volume>[]> {
+    return decodeAll<Volume>((await this.#store.list(VOLUMES)).entries);
+  }
+
+  async findPool(name: PoolName): Promise<PoolRecord | undefined> {
+    return decode<PoolRecord>(await this.#store.get(POOLS + name))?.value;
+  }
+
+  async listPools(): Promise<readonly PoolRecord[]> {
+    const { entries } = await this.#store.list(POOLS);
+    return decodeAll<PoolRecord>(entries).map((pool) => pool.value);
+  }
+
+  async findOperation(id: OperationId): Promise<Operation | undefined> {
+    return decode<Operation>(await this.#store.get(OPERATIONS + id))?.value;
+  }
+
+  /** Oldest first. */
+  async listOperations(): Promise<readonly Operation[]> {
+    const { entries } = await this.#store.list(OPERATIONS);
+    return decodeAll<Operation>(entries).map((operation) => operation.value);
+  }
+
+  /**
+   * Makes `writes` if every record in `unchanged` is as it was read, and every name in `free` is still free.
+   *
+   * @throws {Failure} `aborted` when somebody else was faster; nothing is changed, and the caller may read again.
+   */
+  async write(
+    writes: readonly Write[],
+    when: {
+      readonly unchanged?: readonly Recorded<Volume>[];
+      readonly free?: readonly VolumeName[];
+    } = {},
+  ): Promise<number> {
+    const compares: Compare[] = [
+      ...(when.unchanged ?? []).map((volume) => ({
+        key: VOLUMES + volume.value.id,
+        modRevision: volume.revision,
+      })),
+      ...(when.free ?? []).map((name) => ({ key: NAMES + name, modRevision: 0 })),
+    ];
+    const result = await this.#store.txn(compares, writes);
+    if (!result.succeeded) {
+      throw new Failure("aborted", "Cannot change the volume: it was changed meanwhile; try again");
+    }
+    return result.revision;
+  }
+}
+
+/** The write that stores a volume's record. */
+export function putVolume(volume: Volume): Write {
+  return { do: "put", key: VOLUMES + volume.id, value: encode(volume) };
+}
+
+/** The write that takes a volume's record away. */
+export function dropVolume(id: VolumeId): Write {
+  return { do: "delete", key: VOLUMES + id };
+}
+
+/** The write that gives a name to a volume. */
+export function claimName(name: VolumeName, id: VolumeId): Write {
+  return { do: "put", key: NAMES + name, value: id };
+}
+
+/** The write that frees a name. */
+export function freeName(name: VolumeName): Write {
+  return { do: "delete", key: NAMES + name };
+}
+
+/** The write that stores a pool's record. */
+export function putPool(pool: PoolRecord): Write {
+  return { do: "put", key: POOLS + pool.name, value: encode(pool) };
+}
+
+/** The write that stores an operation's record. */
+export function putOperation(operation: Operation): Write {
+  return { do: "put", key: OPERATIONS + operation.id, value: encode(operation) };
+}
+
+/** The write that forgets an operation. */
+export function dropOperation(id: OperationId): Write {
+  return { do: "delete", key: OPERATIONS + id };
+}
+
+/** Version of the records' form; a record of another version is refused, never guessed at. */
+const FORMAT = 1;
+
+function encode(value: object): string {
+  return JSON.stringify({ format: FORMAT, ...value });
+}
+
+function decode<T>(entry: StoreEntry | undefined): Recorded<T> | undefined {
+  if (entry === undefined) return undefined;
+  const parsed = parseJson(entry);
+  if (parsed.format !== FORMAT) {
+    throw new Failure(
+      "data_loss",
+      `Cannot read record "${entry.key}": its form is ${String(parsed.format)}, this version reads ${FORMAT}`,
+    );
+  }
+  const { format: _, ...value } = parsed;
+  return { value: value as T, revision: entry.modRevision };
+}
+
+function decodeAll<T>(entries: readonly StoreEntry[]): readonly Recorded<T>[] {
+  return entries.flatMap((entry) => decode<T>(entry) ?? []);
+}
+
+function parseJson(entry: StoreEntry): { readonly format?: unknown } {
+  try {
+    return JSON.parse(entry.value);
+  } catch (cause) {
+    throw new Failure("data_loss", `Cannot read record "${entry.key}": it is damaged`, { cause });
+  }
+}

@@ -1,0 +1,164 @@
+import { Failure } from "../core/failure.ts";
+import type { VolumeId } from "../core/id.ts";
+import type { VolumeName } from "../core/name.ts";
+import type { Operation } from "../core/operation/operation.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Volume } from "../core/volume/volume.ts";
+import type { EventLog } from "./event-log.ts";
+import type { KeyedQueue } from "./keyed-queue.ts";
+import type { Operations } from "./operations.ts";
+import type { Pools } from "./pools.ts";
+import {
+  claimName,
+  dropVolume,
+  putOperation,
+  putVolume,
+  type Recorded,
+  type Records,
+} from "./records.ts";
+
+/** Removed volumes: kept whole until they expire or the trash is emptied. */
+export class Trash {
+  readonly #parts: {
+    readonly records: Records;
+    readonly operations: Operations;
+    readonly pools: Pools;
+    readonly events: EventLog;
+    readonly queue: KeyedQueue;
+    readonly clock: Clock;
+    readonly log: Log;
+  };
+
+  constructor(parts: {
+    readonly records: Records;
+    readonly operations: Operations;
+    readonly pools: Pools;
+    readonly events: EventLog;
+    readonly queue: KeyedQueue;
+    readonly clock: Clock;
+    readonly log: Log;
+  }) {
+    this.#parts = parts;
+  }
+
+  /** Trashed volumes, the one removed last first. */
+  async list(): Promise<readonly Recorded<Volume>[]> {
+    const all = await this.#parts.records.listVolumes();
+    return all
+      .filter(({ value }) => value.status.state === "trashed")
+      .sort((a, b) => trashedAt(b.value) - trashedAt(a.value));
+  }
+
+  /**
+   * The trashed volume that `text` names: a whole id, the beginning of one, or the name of the volume removed last.
+   *
+   * @throws {Failure} `not_found`; `invalid_argument` when the beginning of an id fits several.
+   */
+  async get(text: string): Promise<Recorded<Volume>> {
+    const all = await this.list();
+    const byName = all.find(({ value }) => value.name === text);
+    const byId = text.length >= 4 ? all.filter(({ value }) => value.id.startsWith(text)) : [];
+    if (byName === undefined && byId.length > 1) {
+      const ids = byId.map(({ value }) => value.id).join(", ");
+      throw new Failure("invalid_argument", `Cannot tell which volume "${text}" means: ${ids}`);
+    }
+    const found = byName ?? byId[0];
+    if (found === undefined) {
+      throw new Failure(
+        "not_found",
+        `Cannot find "${text}" in the trash; to see what is in it: lagan trash ls`,
+      );
+    }
+    return found;
+  }
+
+  /**
+   * Takes a volume out of the trash, under its old name or another.
+   *
+   * @throws {Failure} `not_found`; `already_exists` when the name is taken: give another.
+   */
+  async restore(text: string, as: VolumeName | undefined): Promise<Recorded<Volume>> {
+    const { value } = await this.get(text);
+    const name = as ?? value.name;
+    return this.#parts.queue.run(name, async () => {
+      const found = await this.#trashed(value.id);
+      const { records, events } = this.#parts;
+      if ((await records.findVolumeByName(name)) !== undefined) {
+        throw new Failure(
+          "already_exists",
+          `Cannot restore volume "${value.name}" as "${name}": a volume has that name; give another: lagan trash restore ${value.id} --name NAME`,
+        );
+      }
+      const volume: Volume = { ...found.value, name, status: { state: "ready" } };
+      const revision = await records.write([putVolume(volume), claimName(name, volume.id)], {
+        unchanged: [found],
+        free: [name],
+      });
+      events.emit({
+        type: "volume.restored",
+        level: "info",
+        subject: name,
+        message: `Volume "${name}" is back from the trash`,
+      });
+      return { value: volume, revision };
+    });
+  }
+
+  /** Removes one trashed volume for good. @throws {Failure} `not_found`, or what the driver says; it can be tried again. */
+  async purge(id: VolumeId, signal: AbortSignal): Promise<void> {
+    const found = await this.#trashed(id);
+    const { records, operations } = this.#parts;
+    const removing: Volume = { ...found.value, status: { state: "removing" } };
+    const operation = operations.begin("volume.purge", removing);
+    await records.write([putVolume(removing), putOperation(operation)], { unchanged: [found] });
+    await this.resumePurge(operation, signal);
+  }
+
+  /** Purges what has expired. One that fails is logged and tried again; it never holds up the others. */
+  async expire(signal: AbortSignal): Promise<void> {
+    const now = this.#parts.clock.now();
+    for (const { value } of await this.list()) {
+      const { status } = value;
+      if (status.state !== "trashed" || status.expiresAt === null || status.expiresAt > now)
+        continue;
+      await this.purge(value.id, signal).catch((thrown: unknown) => {
+        this.#parts.log.warn("expired volume not removed", { volume: value.name, error: thrown });
+      });
+    }
+  }
+
+  /** Carries on a purge that was begun. */
+  resumePurge(operation: Operation, signal: AbortSignal): Promise<void> {
+    return this.#parts.queue.run(operation.volume, () => this.#finishPurge(operation, signal));
+  }
+
+  async #finishPurge(operation: Operation, signal: AbortSignal): Promise<void> {
+    const { records, operations, pools, events } = this.#parts;
+    const found = await records.findVolume(operation.volume);
+    if (found?.value.status.state !== "removing") return;
+    const { value: volume } = found;
+    await pools.get(volume.spec.pool).remove(volume.head, signal);
+    await records.write([dropVolume(volume.id), putOperation(operations.done(operation))], {
+      unchanged: [found],
+    });
+    events.emit({
+      type: "volume.removed",
+      level: "info",
+      subject: volume.name,
+      message: `Volume "${volume.name}" (${volume.id}) was removed for good`,
+    });
+  }
+
+  async #trashed(id: VolumeId): Promise<Recorded<Volume>> {
+    const found = await this.#parts.records.findVolume(id);
+    if (found?.value.status.state !== "trashed") {
+      throw new Failure("not_found", `Cannot find volume ${id} in the trash`);
+    }
+    return found;
+  }
+}
+
+function trashedAt(volume: Volume): number {
+  return volume.status.state === "trashed" ? volume.status.trashedAt : 0;
+}

@@ -1,0 +1,330 @@
+import { Failure } from "../core/failure.ts";
+import { type LayerId, newId, type VolumeId } from "../core/id.ts";
+import type { PoolName, VolumeName } from "../core/name.ts";
+import type { Operation } from "../core/operation/operation.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Random } from "../core/ports/random.ts";
+import type { StorageDriver } from "../core/ports/storage-driver.ts";
+import type { VolumeOptions } from "../core/volume/options.ts";
+import { DEFAULT_MODE, listDifferences, type Profiles, planVolume } from "../core/volume/spec.ts";
+import type { Labels, Volume } from "../core/volume/volume.ts";
+import type { EventLog } from "./event-log.ts";
+import type { KeyedQueue } from "./keyed-queue.ts";
+import type { Mounts } from "./mounts.ts";
+import type { Operations } from "./operations.ts";
+import type { Pools } from "./pools.ts";
+import {
+  claimName,
+  dropVolume,
+  freeName,
+  putOperation,
+  putVolume,
+  type Recorded,
+  type Records,
+} from "./records.ts";
+
+/** What `update` changes; what is absent stays. */
+export interface VolumeChange {
+  /** New labels: a null value takes the label away, the others are added or replaced. */
+  readonly labels?: Readonly<Record<string, string | null>>;
+  readonly protect?: boolean;
+  readonly name?: VolumeName;
+}
+
+/** How a removal is asked for. */
+export interface RemoveOptions {
+  /** Also refuse when an engine has a stopped container with it. Never set when an engine itself asks: it holds locks. */
+  readonly askEngines: boolean;
+}
+
+/** The volumes of this node by name: made, found, changed, and put into the trash. */
+export class Volumes {
+  readonly #parts: {
+    readonly records: Records;
+    readonly operations: Operations;
+    readonly pools: Pools;
+    readonly mounts: Mounts;
+    readonly events: EventLog;
+    readonly queue: KeyedQueue;
+    readonly profiles: Profiles;
+    readonly defaultPool: PoolName;
+    /** How long a removed volume stays in the trash, in milliseconds; 0: not at all, null: until emptied. */
+    readonly trashKeepMs: number | null;
+    readonly clock: Clock;
+    readonly random: Random;
+  };
+
+  constructor(parts: {
+    readonly records: Records;
+    readonly operations: Operations;
+    readonly pools: Pools;
+    readonly mounts: Mounts;
+    readonly events: EventLog;
+    readonly queue: KeyedQueue;
+    readonly profiles: Profiles;
+    readonly defaultPool: PoolName;
+    readonly trashKeepMs: number | null;
+    readonly clock: Clock;
+    readonly random: Random;
+  }) {
+    this.#parts = parts;
+  }
+
+  /** The ready volume of this name, or undefined. Answered from the store alone. */
+  async find(name: VolumeName): Promise<Recorded<Volume> | undefined> {
+    const found = await this.#parts.records.findVolumeByName(name);
+    return found?.value.status.state === "ready" ? found : undefined;
+  }
+
+  /** @throws {Failure} `not_found`. */
+  async get(name: VolumeName): Promise<Recorded<Volume>> {
+    const found = await this.find(name);
+    if (found === undefined) {
+      throw new Failure("not_found", `Cannot find volume "${name}": it does not exist`);
+    }
+    return found;
+  }
+
+  /** Every ready volume, by name. Answered from the store alone. */
+  async list(): Promise<readonly Recorded<Volume>[]> {
+    const all = await this.#parts.records.listVolumes();
+    return all
+      .filter(({ value }) => value.status.state === "ready")
+      .sort((a, b) => (a.value.name < b.value.name ? -1 : 1));
+  }
+
+  /**
+   * Makes a volume. One of the same name and the same options is success.
+   *
+   * @throws {Failure} `already_exists` naming the differences; `failed_precondition` when the pool cannot hold a
+   * size limit, naming those that can; `not_found` for an unknown pool or profile; `unavailable` for a
+   * faulted pool; what the driver says.
+   */
+  create(name: VolumeName, options: VolumeOptions, signal: AbortSignal): Promise<Recorded<Volume>> {
+    const { profiles, defaultPool, queue } = this.#parts;
+    return queue.run(name, async () => {
+      const plan = planVolume(options, profiles, defaultPool);
+      const found = await this.#parts.records.findVolumeByName(name);
+      if (found !== undefined) {
+        const differences = listDifferences(found.value, plan.spec);
+        if (differences.length > 0) throw exists(name, differences);
+        if (found.value.status.state === "ready") return found;
+        return this.#resume(found.value, signal);
+      }
+      const { pool, sizeBytes } = plan.spec;
+      const driver = this.#parts.pools.get(pool);
+      if (sizeBytes !== null && driver.traits.sizeLimit === false) throw this.#noLimits(name, pool);
+      const volume: Volume = {
+        id: newId<VolumeId>(this.#parts.clock, this.#parts.random),
+        name,
+        spec: plan.spec,
+        labels: plan.labels,
+        protected: plan.protect,
+        head: newId<LayerId>(this.#parts.clock, this.#parts.random),
+        createdAt: this.#parts.clock.now(),
+        status: { state: "creating" },
+      };
+      return this.#make(volume, driver, signal);
+    });
+  }
+
+  /**
+   * Changes labels, protection or name.
+   *
+   * @param ifRevision Change only if the record is still of this revision.
+   * @throws {Failure} `not_found`; `aborted` when the revision is another; for a new name: `already_exists` when it
+   * is taken, `failed_precondition` when the volume is in use (engines know volumes by name).
+   */
+  update(
+    name: VolumeName,
+    change: VolumeChange,
+    signal: AbortSignal,
+    ifRevision?: number,
+  ): Promise<Recorded<Volume>> {
+    return this.#parts.queue.run(name, async () => {
+      const found = await this.get(name);
+      if (ifRevision !== undefined && found.revision !== ifRevision) {
+        throw new Failure("aborted", `Cannot change volume "${name}": it was changed meanwhile`);
+      }
+      const { records, mounts, events } = this.#parts;
+      const renamed = change.name !== undefined && change.name !== name;
+      if (renamed) await mounts.ensureUnused(found.value, "rename", { askEngines: true }, signal);
+      const volume: Volume = {
+        ...found.value,
+        name: change.name ?? name,
+        labels: mergedLabels(found.value.labels, change.labels ?? {}),
+        protected: change.protect ?? found.value.protected,
+      };
+      if (renamed) await this.#ensureFree(volume.name);
+      const names = renamed ? [freeName(name), claimName(volume.name, volume.id)] : [];
+      const revision = await records.write([putVolume(volume), ...names], {
+        unchanged: [found],
+        free: renamed ? [volume.name] : [],
+      });
+      events.emit({
+        type: renamed ? "volume.renamed" : "volume.changed",
+        level: "info",
+        subject: volume.name,
+        message: renamed
+          ? `Volume "${name}" is now "${volume.name}"`
+          : `Volume "${name}" was changed`,
+      });
+      return { value: volume, revision };
+    });
+  }
+
+  /**
+   * Puts a volume into the trash, where it keeps its bytes until it expires; its name is free at once.
+   *
+   * @throws {Failure} `not_found`; `failed_precondition` when it is protected or in use, naming what to do.
+   */
+  remove(name: VolumeName, options: RemoveOptions, signal: AbortSignal): Promise<Volume> {
+    return this.#parts.queue.run(name, async () => {
+      const found = await this.get(name);
+      if (found.value.protected) {
+        throw new Failure(
+          "failed_precondition",
+          `Cannot remove volume "${name}": it is protected; first: lagan volume set ${name} --protect=false`,
+        );
+      }
+      const { mounts, clock, trashKeepMs, records, events } = this.#parts;
+      await mounts.ensureUnused(found.value, "remove", options, signal);
+      const trashedAt = clock.now();
+      const expiresAt = trashKeepMs === null ? null : trashedAt + trashKeepMs;
+      const volume: Volume = { ...found.value, status: { state: "trashed", trashedAt, expiresAt } };
+      await records.write([putVolume(volume), freeName(name)], { unchanged: [found] });
+      events.emit({
+        type: "volume.trashed",
+        level: "info",
+        subject: name,
+        message: `Volume "${name}" is in the trash; to get it back: lagan trash restore ${volume.id}`,
+      });
+      return volume;
+    });
+  }
+
+  /** Carries on a creation that was cut off. @throws {Failure} as {@link create}. */
+  async resumeCreate(operation: Operation, signal: AbortSignal): Promise<void> {
+    const found = await this.#parts.records.findVolume(operation.volume);
+    if (found?.value.status.state !== "creating") return;
+    const { value: volume } = found;
+    await this.#parts.queue.run(volume.name, () => this.#finish(found, operation, signal));
+  }
+
+  async #resume(volume: Volume, signal: AbortSignal): Promise<Recorded<Volume>> {
+    const running = (await this.#parts.operations.list()).find(
+      (operation) => operation.volume === volume.id && operation.status.state === "running",
+    );
+    const found = await this.#parts.records.findVolume(volume.id);
+    if (running === undefined || found?.value.status.state !== "creating") {
+      throw new Failure(
+        "aborted",
+        `Cannot create volume "${volume.name}": it just changed; try again`,
+      );
+    }
+    return this.#finish(found, running, signal);
+  }
+
+  async #make(
+    volume: Volume,
+    driver: StorageDriver,
+    signal: AbortSignal,
+  ): Promise<Recorded<Volume>> {
+    const { records, operations } = this.#parts;
+    const operation = operations.begin("volume.create", volume);
+    const revision = await records.write(
+      [putVolume(volume), claimName(volume.name, volume.id), putOperation(operation)],
+      { free: [volume.name] },
+    );
+    const begun = { value: volume, revision };
+    try {
+      return await this.#finish(begun, operation, signal);
+    } catch (thrown) {
+      await this.#undo(begun, driver, operation, Failure.from(thrown), signal);
+      throw thrown;
+    }
+  }
+
+  /** The steps after the intent is written. Each can be done again. */
+  async #finish(
+    begun: Recorded<Volume>,
+    operation: Operation,
+    signal: AbortSignal,
+  ): Promise<Recorded<Volume>> {
+    const { records, operations, pools, events } = this.#parts;
+    const { value: volume } = begun;
+    const { sizeBytes, uid, gid, mode } = volume.spec;
+    const owner = { uid: uid ?? 0, gid: gid ?? 0, mode: mode ?? DEFAULT_MODE };
+    await pools
+      .get(volume.spec.pool)
+      .prepare(volume.head, { parent: null, sizeBytes, owner }, signal);
+    const ready: Volume = { ...volume, status: { state: "ready" } };
+    const revision = await records.write(
+      [putVolume(ready), putOperation(operations.done(operation))],
+      {
+        unchanged: [begun],
+      },
+    );
+    events.emit({
+      type: "volume.created",
+      level: "info",
+      subject: volume.name,
+      message: `Volume "${volume.name}" was created in pool "${volume.spec.pool}"`,
+    });
+    return { value: ready, revision };
+  }
+
+  /** Takes a creation back. When that fails too, the running operation stays for the next start. */
+  async #undo(
+    begun: Recorded<Volume>,
+    driver: StorageDriver,
+    operation: Operation,
+    failure: Failure,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { value: volume } = begun;
+    // An unknown outcome of a write may be a finished creation: only the compare in the next write tells.
+    if (failure.code === "unknown" || failure.code === "unavailable") return;
+    await driver.remove(volume.head, signal);
+    await this.#parts.records.write(
+      [
+        dropVolume(volume.id),
+        freeName(volume.name),
+        putOperation(this.#parts.operations.failed(operation, failure)),
+      ],
+      { unchanged: [begun] },
+    );
+  }
+
+  async #ensureFree(name: VolumeName): Promise<void> {
+    if ((await this.#parts.records.findVolumeByName(name)) === undefined) return;
+    throw new Failure("already_exists", `Cannot use the name "${name}": a volume has it already`);
+  }
+
+  #noLimits(name: VolumeName, pool: PoolName): Failure {
+    const able = this.#parts.pools.namesWithSizeLimit().join(", ");
+    const instead =
+      able === ""
+        ? "no pool here can; leave size out, or add a pool on btrfs"
+        : `use one that can: ${able}`;
+    return new Failure(
+      "failed_precondition",
+      `Cannot create volume "${name}" with a size limit: pool "${pool}" cannot enforce one; ${instead}`,
+    );
+  }
+}
+
+function exists(name: VolumeName, differences: readonly string[]): Failure {
+  return new Failure(
+    "already_exists",
+    `Cannot create volume "${name}": it exists with other options (${differences.join("; ")})`,
+  );
+}
+
+function mergedLabels(labels: Labels, change: Readonly<Record<string, string | null>>): Labels {
+  return Object.fromEntries(
+    Object.entries({ ...labels, ...change }).flatMap(([key, value]) =>
+      value === null ? [] : [[key, value]],
+    ),
+  );
+}
