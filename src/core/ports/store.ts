@@ -36,7 +36,7 @@ export interface TxnResult {
   readonly revision: number;
 }
 
-/** A change as a watch tells it. `previous` is undefined for a new key; `entry` is undefined for a deletion. */
+/** A change as a watch tells it. `entry` is undefined for a deletion; its `version` is 1 for a new key. */
 export interface StoreEvent {
   readonly key: string;
   readonly revision: number;
@@ -49,6 +49,8 @@ export const STORE_KEY_LIMIT_BYTES = 1024;
 export const STORE_VALUE_LIMIT_BYTES: number = 1024 ** 2;
 /** Most compares, and most writes, of one transaction (etcd's default). */
 export const STORE_TXN_LIMIT = 128;
+/** Most bytes of UTF-8 of one transaction's keys and values together: with framing, within etcd's request limit. */
+export const STORE_TXN_LIMIT_BYTES: number = 1.25 * 1024 ** 2;
 /** How many past revisions a watch can start from at least. */
 export const STORE_HISTORY_REVISIONS = 10_000;
 
@@ -59,7 +61,8 @@ export const STORE_HISTORY_REVISIONS = 10_000;
  * 1. A transaction happens wholly or not at all, one after the other; `succeeded: false` changes nothing.
  * 2. When `txn` has resolved, its writes survive `kill -9`, and a power cut where the store is durable.
  * 3. When `txn` rejects with `unknown` or `unavailable` the outcome is not known: read back, never guess.
- * 4. A transaction writes a key at most once: twice is `invalid_argument`, as are limits exceeded; nothing changes.
+ * 4. A transaction writes a key at most once: twice is `invalid_argument`, as are limits exceeded and text that
+ *    UTF-8 cannot hold (half of a surrogate pair); nothing changes.
  * 5. Deleting an absent key is not a change; a transaction without changes keeps the revision.
  * 6. Reads see every transaction that has resolved before them.
  */
@@ -74,7 +77,8 @@ export interface Store {
   /**
    * 9. Every later change of a key with this prefix, in revision order, each once, in batches of one transaction.
    * 10. `fromRevision` (inclusive) replays history first; older than what is kept: `out_of_range` — list again.
-   *     Left out: from the next change on.
+   *     Left out: from the next change on, counted from this call. A watch that is not read keeps nothing waiting:
+   *     it goes on from where it was, or rejects with `out_of_range` when that is no longer kept.
    * 11. Ends without error when the signal aborts.
    */
   watch(
@@ -84,10 +88,16 @@ export interface Store {
   ): AsyncIterable<readonly StoreEvent[]>;
   /** 12. A new lease that ends `ttlMs` (1,000 to 3,600,000) after its last renewal, and takes its keys with it (as one change). */
   grantLease(ttlMs: number): Promise<number>;
-  /** 13. Renews; a lease that has ended: `not_found`. After a restart of the store, a lease gets its full time again. */
+  /**
+   * 13. Renews; a lease that has ended: `not_found`, and so says a transaction whose compares hold and whose put
+   *     names it; nothing changes. After a restart of the store, a lease gets its full time again.
+   */
   keepLease(lease: number): Promise<void>;
   /** 14. Ends the lease at once, with its keys; ended already is success. */
   revokeLease(lease: number): Promise<void>;
-  /** 15. After close, every call rejects with `unavailable`; watches end. Again is success. */
+  /**
+   * 15. After close, every call rejects with `unavailable`; watches end. Again is success. A store that has failed
+   *     for good (a crash, an I/O error) is as if closed, only that its watches reject with `unavailable`.
+   */
   close(): Promise<void>;
 }
