@@ -15,6 +15,8 @@ import { putPool, type Records } from "./records.ts";
 
 /** How long the daemon waits for a pool at its start before it goes on without it, in milliseconds. */
 export const POOL_OPEN_TIMEOUT_MS = 30_000;
+/** How long a pool may take to say how it is before it counts as faulted, in milliseconds. */
+export const POOL_ANSWER_TIMEOUT_MS = 5_000;
 
 /** How pools come to be: supplied by the wiring. */
 export interface PoolMaker {
@@ -40,6 +42,8 @@ interface OpenPool {
   health: PoolHealth;
   /** The open that is under way, so that a slow one is never begun twice. */
   opening: Promise<void> | undefined;
+  /** The look at its health that is under way, likewise. */
+  looking: Promise<PoolHealth> | undefined;
 }
 
 /** The node's pools. One that is faulted never holds up the others. */
@@ -91,6 +95,7 @@ export class Pools {
         driver: maker.build(record),
         health: { state: "faulted", why: "it is being opened" },
         opening: undefined,
+        looking: undefined,
       });
     }
     await Promise.all([...this.#open.values()].map((pool) => this.#bringUp(pool, signal)));
@@ -120,7 +125,8 @@ export class Pools {
 
   async status(name: PoolName, signal: AbortSignal): Promise<PoolStatus> {
     const { record, driver, health } = this.#find(name);
-    const space = health.state === "faulted" ? null : await driver.space(signal).catch(() => null);
+    const asked = health.state === "faulted" ? null : driver.space(signal).catch(() => null);
+    const space = asked && (await this.#within(POOL_ANSWER_TIMEOUT_MS, asked, null, signal));
     return { pool: record, health, traits: driver.traits, facts: driver.facts(), space };
   }
 
@@ -160,32 +166,53 @@ export class Pools {
       .then(async () => this.#setHealth(pool, await pool.driver.health(signal)))
       .catch((thrown: unknown) => {
         const failure = Failure.from(thrown);
-        this.#parts.log.error("pool not opened", { pool: pool.record.name, error: thrown });
+        this.#parts.log.debug("pool not opened", { pool: pool.record.name, error: thrown });
         this.#setHealth(pool, { state: "faulted", why: failure.message });
       })
       .finally(() => {
         pool.opening = undefined;
       });
-    const stop = new AbortController();
-    const slow = this.#parts.clock
-      .sleep(POOL_OPEN_TIMEOUT_MS, AbortSignal.any([signal, stop.signal]))
-      .then(
-        () => this.#setHealth(pool, { state: "faulted", why: "its storage does not answer yet" }),
-        () => undefined,
-      );
-    await Promise.race([pool.opening, slow]);
-    stop.abort();
+    const slow: PoolHealth = { state: "faulted", why: "its storage does not answer yet" };
+    const late = await this.#within(POOL_OPEN_TIMEOUT_MS, pool.opening, slow, signal);
+    if (late === slow) this.#setHealth(pool, slow);
   }
 
   async #look(pool: OpenPool, signal: AbortSignal): Promise<void> {
     if (pool.opening !== undefined) return;
-    const health = await pool.driver
+    pool.looking ??= pool.driver
       .health(signal)
       .catch(
         (thrown: unknown): PoolHealth => ({ state: "faulted", why: Failure.from(thrown).message }),
-      );
-    if (health.state === "faulted") await this.#bringUp(pool, signal);
+      )
+      .finally(() => {
+        pool.looking = undefined;
+      });
+    const slow: PoolHealth = { state: "faulted", why: "its storage does not answer" };
+    const health = await this.#within(POOL_ANSWER_TIMEOUT_MS, pool.looking, slow, signal);
+    if (health.state === "faulted" && health !== slow) await this.#bringUp(pool, signal);
     else this.#setHealth(pool, health);
+  }
+
+  /** What `work` gives, or `late` when it takes longer; the work goes on. */
+  async #within<T, L>(
+    timeoutMs: number,
+    work: Promise<T>,
+    late: L,
+    signal: AbortSignal,
+  ): Promise<T | L> {
+    const stop = new AbortController();
+    const timeout = this.#parts.clock.sleep(timeoutMs, AbortSignal.any([signal, stop.signal]));
+    try {
+      return await Promise.race([
+        work,
+        timeout.then(
+          () => late,
+          () => work,
+        ),
+      ]);
+    } finally {
+      stop.abort();
+    }
   }
 
   #setHealth(pool: OpenPool, health: PoolHealth): void {

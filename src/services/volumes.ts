@@ -22,6 +22,7 @@ import {
   type Recorded,
   type Records,
 } from "./records.ts";
+import type { Trash } from "./trash.ts";
 
 /** What `update` changes; what is absent stays. */
 export interface VolumeChange {
@@ -44,6 +45,7 @@ export class Volumes {
     readonly operations: Operations;
     readonly pools: Pools;
     readonly mounts: Mounts;
+    readonly trash: Trash;
     readonly events: EventLog;
     readonly queue: KeyedQueue;
     readonly profiles: Profiles;
@@ -59,6 +61,7 @@ export class Volumes {
     readonly operations: Operations;
     readonly pools: Pools;
     readonly mounts: Mounts;
+    readonly trash: Trash;
     readonly events: EventLog;
     readonly queue: KeyedQueue;
     readonly profiles: Profiles;
@@ -174,7 +177,8 @@ export class Volumes {
   }
 
   /**
-   * Puts a volume into the trash, where it keeps its bytes until it expires; its name is free at once.
+   * Puts a volume into the trash, where it keeps its bytes until it expires; its name is free at once. With the
+   * trash turned off it is removed for good before this resolves.
    *
    * @throws {Failure} `not_found`; `failed_precondition` when it is protected or in use, naming what to do.
    */
@@ -193,6 +197,10 @@ export class Volumes {
       const expiresAt = trashKeepMs === null ? null : trashedAt + trashKeepMs;
       const volume: Volume = { ...found.value, status: { state: "trashed", trashedAt, expiresAt } };
       await records.write([putVolume(volume), freeName(name)], { unchanged: [found] });
+      if (trashKeepMs === 0) {
+        await this.#parts.trash.purge(volume.id, signal);
+        return volume;
+      }
       events.emit({
         type: "volume.trashed",
         level: "info",

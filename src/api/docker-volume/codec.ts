@@ -1,0 +1,115 @@
+import { z } from "zod";
+import { Failure } from "../../core/failure.ts";
+import { parseVolumeName, quote, type VolumeName } from "../../core/name.ts";
+import { formatBytes } from "../../core/size.ts";
+import { parseVolumeOptions, type VolumeOptions } from "../../core/volume/options.ts";
+import type { Volume } from "../../core/volume/volume.ts";
+import type { MeasuredUsage } from "../../services/usage.ts";
+
+/** Largest request body, in bytes. A request of Docker is a few hundred. */
+export const BODY_LIMIT_BYTES: number = 1024 ** 2;
+/** Longest mount ID that is taken, in characters; Docker's and Podman's have 64. */
+export const MOUNT_ID_LIMIT = 256;
+
+const NAMED = z.object({ Name: z.string() });
+const CREATE = NAMED.extend({
+  // `docker run` sends null, `docker volume create` an object, Podman nothing.
+  Opts: z.record(z.string(), z.string()).nullish(),
+});
+const MOUNT = NAMED.extend({
+  ID: z
+    .string()
+    .min(1)
+    .max(MOUNT_ID_LIMIT)
+    .regex(/^[\x21-\x7e]*$/, "only printable ASCII is allowed"),
+});
+
+/**
+ * The volume's name in a request.
+ *
+ * @throws {Failure} `invalid_argument` when the body is empty (Docker repeats a call whose connection broke with
+ * an empty body, and takes an answer without error for success), is not JSON, or names no volume.
+ */
+export function parseNamed(body: string): VolumeName {
+  return parseVolumeName(parse(NAMED, body).Name);
+}
+
+/** A creation request. @throws {Failure} as {@link parseNamed}, and for its options. */
+export function parseCreate(body: string): {
+  readonly name: VolumeName;
+  readonly options: VolumeOptions;
+} {
+  const { Name, Opts } = parse(CREATE, body);
+  return { name: parseVolumeName(Name), options: parseVolumeOptions(Opts ?? {}) };
+}
+
+/** A Mount or Unmount request. @throws {Failure} as {@link parseNamed}. */
+export function parseMount(body: string): { readonly name: VolumeName; readonly mountId: string } {
+  const { Name, ID } = parse(MOUNT, body);
+  return { name: parseVolumeName(Name), mountId: ID };
+}
+
+function parse<T>(schema: z.ZodType<T>, body: string): T {
+  if (body.trim() === "") {
+    throw new Failure(
+      "invalid_argument",
+      "Cannot read the request: its body is empty (an engine repeats a broken call so); nothing was done",
+    );
+  }
+  const result = schema.safeParse(parseJson(body));
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  const where = issue?.path.join(".") || "the body";
+  throw new Failure(
+    "invalid_argument",
+    `Cannot read the request: ${where}: ${issue?.message ?? "is wrong"}`,
+  );
+}
+
+function parseJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw new Failure("invalid_argument", `Cannot read the request: ${quote(body)} is not JSON`);
+  }
+}
+
+/** What Docker shows of a volume. `Status` appears in `docker volume inspect` only. */
+export interface WireVolume {
+  readonly Name: string;
+  readonly Mountpoint?: string;
+  readonly CreatedAt: string;
+  readonly Status: Readonly<Record<string, unknown>>;
+}
+
+/** What {@link formatVolume} tells beside the record. */
+export interface VolumeFacts {
+  readonly driver: string;
+  readonly health: string;
+  readonly mounts: number;
+  readonly usage: MeasuredUsage | undefined;
+  /** Left out when it is not known: never empty, which Docker would mount as its own working directory. */
+  readonly mountpoint: string | undefined;
+}
+
+/** The answer to Get. `CreatedAt` is RFC 3339: anything else makes Docker drop the volume. */
+export function formatVolume(volume: Volume, facts: VolumeFacts): WireVolume {
+  const { sizeBytes, pool, profile } = volume.spec;
+  return {
+    Name: volume.name,
+    ...(facts.mountpoint === undefined ? {} : { Mountpoint: facts.mountpoint }),
+    CreatedAt: new Date(volume.createdAt).toISOString(),
+    Status: {
+      id: volume.id,
+      pool,
+      driver: facts.driver,
+      health: facts.health,
+      mounts: facts.mounts,
+      size: sizeBytes === null ? "no limit" : formatBytes(sizeBytes),
+      used: facts.usage === undefined ? "not measured" : formatBytes(facts.usage.referencedBytes),
+      protected: volume.protected,
+      ...(profile === null ? {} : { profile }),
+      ...(Object.keys(volume.labels).length === 0 ? {} : { labels: volume.labels }),
+    },
+  };
+}

@@ -1,0 +1,95 @@
+import type { Log } from "../../core/ports/log.ts";
+import type { Volume } from "../../core/volume/volume.ts";
+import type { Services } from "../../services/services.ts";
+import { formatVolume, parseCreate, parseMount, parseNamed, type VolumeFacts } from "./codec.ts";
+
+/** Answers one call: from the body as text to what goes out as JSON. */
+type Route = (body: string, signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
+
+/** What the routes need beside the services. */
+export interface DoorOptions {
+  readonly services: Services;
+  readonly log: Log;
+  /** Called when an engine makes contact: it may have restarted, so what it told before may be stale. */
+  readonly onActivate: () => void;
+}
+
+/** Names of the calls that must know for sure before they answer (see `status.ts`). */
+export const SURE_CALLS: ReadonlySet<string> = new Set([
+  "/VolumeDriver.Get",
+  "/VolumeDriver.List",
+  "/VolumeDriver.Path",
+]);
+
+/** Docker's volume plugin protocol, v1 (docs.docker.com/engine/extend/plugins_volume). The key is the path of the POST. */
+export function volumeRoutes({
+  services,
+  onActivate,
+}: DoorOptions): Readonly<Record<string, Route>> {
+  const { volumes, mounts } = services;
+  return {
+    "/Plugin.Activate": async () => {
+      onActivate();
+      return { Implements: ["VolumeDriver"] };
+    },
+    "/VolumeDriver.Capabilities": async () => ({ Capabilities: { Scope: "local" } }),
+    "/VolumeDriver.Create": async (body, signal) => {
+      const { name, options } = parseCreate(body);
+      await volumes.create(name, options, signal);
+      return { Err: "" };
+    },
+    "/VolumeDriver.Get": async (body, signal) => {
+      const { value } = await volumes.get(parseNamed(body));
+      return { Volume: formatVolume(value, await factsOf(services, value, signal)), Err: "" };
+    },
+    // Only names: an engine asks for the rest by name. Podman sends no body.
+    "/VolumeDriver.List": async () => ({
+      Volumes: (await volumes.list()).map(({ value }) => ({ Name: value.name })),
+      Err: "",
+    }),
+    "/VolumeDriver.Remove": async (body, signal) => {
+      const name = parseNamed(body);
+      // The engine holds locks while it waits for us, so it is not asked; its own book was in order, or it would
+      // not have come. Absent is success: its last attempt may have reached us.
+      if ((await volumes.find(name)) === undefined) return { Err: "" };
+      await volumes.remove(name, { askEngines: false }, signal);
+      return { Err: "" };
+    },
+    "/VolumeDriver.Path": async (body, signal) => {
+      const { value } = await volumes.get(parseNamed(body));
+      return { Mountpoint: await mounts.path(value, signal), Err: "" };
+    },
+    "/VolumeDriver.Mount": async (body, signal) => {
+      const { name, mountId } = parseMount(body);
+      const { value } = await volumes.get(name);
+      return { Mountpoint: await mounts.mount(value, mountId, signal), Err: "" };
+    },
+    "/VolumeDriver.Unmount": async (body) => {
+      const { name, mountId } = parseMount(body);
+      const found = await volumes.find(name);
+      if (found !== undefined) await mounts.unmount(found.value, mountId);
+      return { Err: "" };
+    },
+  };
+}
+
+/** From what is at hand: a pool that is faulted or slow must not make the volume seem unknown. */
+async function factsOf(
+  services: Services,
+  volume: Volume,
+  signal: AbortSignal,
+): Promise<VolumeFacts> {
+  const { pools, mounts, usage } = services;
+  const { record, driver, health } = pools.describe(volume.spec.pool);
+  const faulted = health.state === "faulted";
+  const fresh = !faulted && driver.traits.instantUsage;
+  return {
+    driver: record.driver,
+    health: faulted ? `faulted: ${health.why}` : "ok",
+    mounts: await mounts.count(volume.id),
+    usage: fresh
+      ? await usage.measure(volume, signal).catch(() => usage.last(volume.id))
+      : usage.last(volume.id),
+    mountpoint: await mounts.path(volume, signal).catch(() => undefined),
+  };
+}

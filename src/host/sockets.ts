@@ -1,0 +1,89 @@
+import { chmod, chown, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { connect, type Server } from "node:net";
+import { dirname } from "node:path";
+import { Failure } from "../core/failure.ts";
+
+/** First file descriptor that systemd passes (sd_listen_fds(3)). */
+const FIRST_FD = 3;
+
+/**
+ * Listening sockets that systemd opened for us and holds while we are away, by their names (`FileDescriptorName=`).
+ * Empty when this process was not started so.
+ */
+export function activatedSockets(environment: NodeJS.ProcessEnv): ReadonlyMap<string, number> {
+  if (Number(environment["LISTEN_PID"]) !== process.pid) return new Map();
+  const count = Number(environment["LISTEN_FDS"] ?? 0);
+  const names = (environment["LISTEN_FDNAMES"] ?? "").split(":");
+  return new Map(
+    Array.from({ length: count }, (_, index) => [names[index] || `fd${index}`, FIRST_FD + index]),
+  );
+}
+
+/** Who may use a socket that we make ourselves. */
+export interface SocketAccess {
+  readonly mode: number;
+  /** Group that owns the socket when the machine has it; root otherwise. */
+  readonly group?: string;
+}
+
+/**
+ * Listens with `server` on a unix socket at `path`, which appears only once everything is ready. A socket that a dead
+ * process left is replaced; one that somebody answers is not.
+ *
+ * @returns What takes the socket file away again, after the server is closed.
+ * @throws {Failure} `failed_precondition` when another process listens there.
+ */
+export async function listenOnPath(
+  server: Server,
+  path: string,
+  access: SocketAccess,
+): Promise<() => Promise<void>> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  if (await answers(path)) {
+    throw new Failure(
+      "failed_precondition",
+      `Cannot listen on ${path}: another process does; is a lagand running already?`,
+    );
+  }
+  const fresh = `${path}.${process.pid}`;
+  await rm(fresh, { force: true });
+  await listen(server, { path: fresh });
+  await chmod(fresh, access.mode);
+  const gid = access.group === undefined ? undefined : await findGroup(access.group);
+  if (gid !== undefined) await chown(fresh, 0, gid);
+  await rename(fresh, path);
+  return () => rm(path, { force: true });
+}
+
+/** Listens with `server` on a socket that is open already. */
+export function listenOnFd(server: Server, fd: number): Promise<void> {
+  return listen(server, { fd });
+}
+
+function listen(server: Server, where: { path: string } | { fd: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(where, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}
+
+async function findGroup(name: string): Promise<number | undefined> {
+  const line = (await readFile("/etc/group", "utf8"))
+    .split("\n")
+    .find((l) => l.startsWith(`${name}:`));
+  return line === undefined ? undefined : Number(line.split(":")[2]);
+}
