@@ -1,0 +1,246 @@
+import { Failure } from "../core/failure.ts";
+import type {
+  FileSystemStat,
+  Kernel,
+  MountEntry,
+  MountNamespace,
+  MountRequest,
+  QuotaUsage,
+  SubvolumeInfo,
+} from "../core/ports/kernel.ts";
+import { failureOf } from "./errno.ts";
+import type { SimFileSystem } from "./file-system.ts";
+import type { Incarnation } from "./incarnation.ts";
+import type { SimMachine } from "./machine.ts";
+import type { Entry, Place } from "./mount-namespace.ts";
+import { mountAt } from "./mounting.ts";
+import type { SimNode } from "./node.ts";
+import { ensureWritable } from "./process.ts";
+import type { SimTree } from "./tree.ts";
+
+/** Bytes for each inode of a file system that counts them, as mkfs.ext4 chooses. */
+const BYTES_PER_INODE = 16_384;
+
+/** The port Kernel on a simulated machine. */
+export class SimKernel implements Kernel {
+  readonly #machine: SimMachine;
+  readonly #incarnation: Incarnation;
+
+  constructor(machine: SimMachine, incarnation: Incarnation) {
+    this.#machine = machine;
+    this.#incarnation = incarnation;
+  }
+
+  mount(request: MountRequest): Promise<void> {
+    return this.#incarnation.call(() => mountAt(this.#machine, request));
+  }
+
+  unmount(target: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      const { mount, node } = this.#machine.follow("umount", target);
+      if (node !== mount.root || mount.parent === null) {
+        throw new Failure("not_found", `Cannot umount ${target}: not a mount point (EINVAL)`);
+      }
+      if (mount.holders > 0 || mount.children.size > 0) {
+        throw failureOf("umount", target, "EBUSY");
+      }
+      this.#machine.namespace.remove(mount);
+      this.#machine.releaseIfUnused(mount.fileSystem);
+    });
+  }
+
+  mountTable(): Promise<readonly MountEntry[]> {
+    return this.#incarnation.call(() => this.#machine.namespace.entries());
+  }
+
+  mountNamespaces(): Promise<readonly MountNamespace[]> {
+    return this.#incarnation.call(() => {
+      const own = this.#machine.namespace;
+      const seen = new Set<unknown>();
+      const namespaces: MountNamespace[] = [];
+      for (const { pid, command, containerId, namespace } of this.#machine.processes) {
+        if (seen.has(namespace)) continue;
+        seen.add(namespace);
+        const entries = namespace.entries();
+        namespaces.push({ pid, command, containerId, own: namespace === own, entries });
+      }
+      return namespaces;
+    });
+  }
+
+  statFileSystem(path: string): Promise<FileSystemStat> {
+    return this.#incarnation.call(() => {
+      const { fileSystem } = this.#machine.follow("statfs", path).node.tree;
+      const { type, totalBytes, usedBytes } = fileSystem;
+      const totalInodes = fileSystem.hasSubvolumes ? 0 : Math.floor(totalBytes / BYTES_PER_INODE);
+      return {
+        type,
+        totalBytes,
+        availableBytes: totalBytes - usedBytes,
+        totalInodes,
+        availableInodes: Math.max(0, totalInodes - fileSystem.top.nextInode),
+      };
+    });
+  }
+
+  cloneFile(source: string, target: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      const from = this.#machine.follow("clone", source).node;
+      if (from.kind !== "file") throw failureOf("clone", source, "EINVAL");
+      if (from.inside !== null) {
+        throw new Error("Invariant broken: clones of image files are not simulated");
+      }
+      const { directory, name } = this.#absentEntry("clone", target);
+      const { fileSystem } = directory.node.tree;
+      if (!fileSystem.canClone || from.tree.fileSystem !== fileSystem) {
+        throw failureOf("clone", target, "EOPNOTSUPP");
+      }
+      const owner = { mode: 0o600, uid: 0, gid: 0 };
+      const made = fileSystem.create(directory.node, name, "file", owner);
+      try {
+        fileSystem.setContent(made, from.attributes.content);
+      } catch (error) {
+        fileSystem.unlink(made);
+        throw error;
+      }
+    });
+  }
+
+  attachLoop(file: string): Promise<string> {
+    return this.#incarnation.call(() => {
+      const { node } = this.#machine.follow("attach", file);
+      if (node.kind !== "file") throw failureOf("attach", file, "EINVAL");
+      return this.#machine.loops.attach(node);
+    });
+  }
+
+  findLoops(file: string): Promise<readonly string[]> {
+    return this.#incarnation.call(() => {
+      return this.#machine.loops.find(this.#machine.follow("find loop devices of", file).node);
+    });
+  }
+
+  detachLoop(device: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      const node = this.#machine.namespace.follow(device)?.node;
+      const file = node && this.#machine.loops.backing(node);
+      // A device in use detaches itself at its last unmount, as every one here does.
+      if (node === undefined || (file?.inside && this.#machine.uses(file.inside))) return;
+      this.#machine.loops.detach(node.name);
+    });
+  }
+
+  createSubvolume(path: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      const { directory, name } = this.#newSubvolume("create subvolume", path);
+      directory.node.tree.fileSystem.createSubvolume(directory.node, name);
+    });
+  }
+
+  snapshotSubvolume(
+    source: string,
+    target: string,
+    options: { readonly readOnly: boolean },
+  ): Promise<void> {
+    return this.#incarnation.call(() => {
+      const from = this.#subvolume("snapshot", source);
+      const { directory, name } = this.#newSubvolume("snapshot to", target);
+      const { fileSystem } = directory.node.tree;
+      if (fileSystem !== from.fileSystem) throw failureOf("snapshot to", target, "EXDEV");
+      fileSystem.snapshot(from, directory.node, name, options.readOnly);
+    });
+  }
+
+  removeSubvolume(path: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      const { namespace } = this.#machine;
+      const entry = namespace.findEntry(path);
+      if (entry?.place === undefined) return;
+      const node = entry.directory.node.entries.get(entry.name);
+      if (node === undefined || namespace.isPoint(node)) {
+        throw failureOf("remove subvolume", path, "EBUSY");
+      }
+      if (!node.isSubvolume) throw failureOf("remove subvolume", path, "EINVAL");
+      if (namespace.covers(node)) throw failureOf("remove subvolume", path, "EBUSY");
+      ensureWritable(entry.directory, "remove subvolume", path);
+      node.tree.fileSystem.unlink(node);
+    });
+  }
+
+  findSubvolume(path: string): Promise<SubvolumeInfo | undefined> {
+    return this.#incarnation.call(() => {
+      const node = this.#machine.namespace.find(path)?.node;
+      if (node === undefined || !isRoot(node)) return undefined;
+      return { id: node.tree.id, readOnly: node.tree.settings.readOnly };
+    });
+  }
+
+  setSubvolumeReadOnly(path: string, readOnly: boolean): Promise<void> {
+    return this.#incarnation.call(() => {
+      const tree = this.#subvolume("set read-only", path);
+      tree.fileSystem.setTree(tree, { readOnly });
+    });
+  }
+
+  commitSubvolumes(path: string): Promise<void> {
+    return this.#incarnation.call(() => this.#btrfs("commit", path).fileSystem.commit());
+  }
+
+  enableQuotas(path: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      this.#btrfs("enable quotas on", path).fileSystem.quotas = true;
+    });
+  }
+
+  limitSubvolume(path: string, sizeBytes: number | null): Promise<void> {
+    return this.#incarnation.call(() => {
+      const tree = this.#subvolume("limit", path);
+      if (!tree.fileSystem.quotas) throw failureOf("limit", path, "ENOTCONN");
+      tree.fileSystem.setTree(tree, { limitBytes: sizeBytes });
+    });
+  }
+
+  subvolumeUsage(path: string): Promise<QuotaUsage | undefined> {
+    return this.#incarnation.call(() => {
+      const tree = this.#subvolume("read usage of", path);
+      if (!tree.fileSystem.quotas) return undefined;
+      const { referencedBytes, exclusiveBytes } = tree;
+      return { referencedBytes, exclusiveBytes, limitBytes: tree.settings.limitBytes };
+    });
+  }
+
+  #btrfs(
+    call: string,
+    path: string,
+  ): { readonly fileSystem: SimFileSystem; readonly place: Place } {
+    const place = this.#machine.follow(call, path);
+    const { fileSystem } = place.node.tree;
+    if (!fileSystem.hasSubvolumes) throw failureOf(call, path, "ENOTTY");
+    return { fileSystem, place };
+  }
+
+  #subvolume(call: string, path: string): SimTree {
+    const { node } = this.#btrfs(call, path).place;
+    if (!isRoot(node)) throw failureOf(call, path, "EINVAL");
+    return node.tree;
+  }
+
+  #absentEntry(call: string, path: string): Entry {
+    const entry = this.#machine.namespace.findEntry(path);
+    if (entry === undefined) throw failureOf(call, path, "ENOENT");
+    if (entry.place !== undefined) throw failureOf(call, path, "EEXIST");
+    if (entry.directory.node.kind !== "directory") throw failureOf(call, path, "ENOTDIR");
+    ensureWritable(entry.directory, call, path);
+    return entry;
+  }
+
+  #newSubvolume(call: string, path: string): Entry {
+    const entry = this.#absentEntry(call, path);
+    if (!entry.directory.node.tree.fileSystem.hasSubvolumes) throw failureOf(call, path, "ENOTTY");
+    return entry;
+  }
+}
+
+function isRoot(node: SimNode): boolean {
+  return node.tree.fileSystem.hasSubvolumes && node.tree.root === node;
+}
