@@ -1,0 +1,20 @@
+import type { StorageDriver } from "../../core/ports/storage-driver.ts";
+import type { DriverOptions } from "../shared/options.ts";
+import type { DriverPorts } from "../shared/ports.ts";
+import { TreeDriver } from "../shared/tree-driver.ts";
+import { parseDirectoryOptions } from "./options.ts";
+import { DirectoryTrees } from "./trees.ts";
+
+/**
+ * A pool of plain directories, on whatever file system `poolDirectory` lies. It is canonical and absolute.
+ *
+ * @throws {Failure} `invalid_argument` for any option.
+ */
+export function createDirectoryDriver(
+  poolDirectory: string,
+  options: DriverOptions,
+  ports: DriverPorts,
+): StorageDriver {
+  parseDirectoryOptions(options);
+  return new TreeDriver(new DirectoryTrees(poolDirectory, ports), ports.files);
+}

@@ -1,0 +1,100 @@
+import { Failure } from "../../core/failure.ts";
+import type {
+  DriverFacts,
+  DriverTraits,
+  LayerUsage,
+  PoolHealth,
+  PoolSpace,
+  RootOwner,
+} from "../../core/ports/storage-driver.ts";
+import { countAllocatedBytes } from "../shared/du.ts";
+import { PoolDirectory } from "../shared/pool-directory.ts";
+import type { DriverPorts } from "../shared/ports.ts";
+import type { Trees } from "../shared/trees.ts";
+
+/** Longest that a file system may take to write out what it holds in memory, in milliseconds. */
+const FLUSH_TIMEOUT_MS = 600_000;
+
+/** Plain directories on any file system. */
+export class DirectoryTrees implements Trees {
+  readonly traits: DriverTraits = {
+    sizeLimit: false,
+    liveSnapshots: false,
+    instantClones: false,
+    layers: false,
+    instantUsage: false,
+  };
+  readonly #pool: PoolDirectory;
+  readonly #ports: DriverPorts;
+  #fileSystem = "unknown";
+
+  constructor(poolDirectory: string, ports: DriverPorts) {
+    this.#pool = new PoolDirectory(poolDirectory, ports);
+    this.#ports = ports;
+  }
+
+  async open(): Promise<string> {
+    await this.#pool.open();
+    this.#fileSystem = (await this.#ports.kernel.statFileSystem(this.#pool.path)).type;
+    return this.#pool.path;
+  }
+
+  async close(): Promise<void> {}
+
+  ensureUp(): Promise<void> {
+    return this.#pool.ensureUp();
+  }
+
+  health(): Promise<PoolHealth> {
+    return this.#pool.health();
+  }
+
+  facts(): DriverFacts {
+    return { source: "directory", directory: this.#pool.path, fileSystem: this.#fileSystem };
+  }
+
+  space(): Promise<PoolSpace> {
+    return this.#pool.space();
+  }
+
+  async create(path: string, { uid, gid, mode }: RootOwner): Promise<void> {
+    await this.#ports.files.makeDirectory(path, { mode, uid, gid });
+    await this.#ports.files.syncDirectory(path);
+  }
+
+  async copy(): Promise<void> {
+    throw new Failure("unimplemented", "Cannot copy a layer: this driver has no layers");
+  }
+
+  async limit(): Promise<void> {
+    throw new Failure("unimplemented", "Cannot limit a layer: this driver has no size limits");
+  }
+
+  async seal(): Promise<void> {}
+
+  async usage(path: string, signal: AbortSignal): Promise<LayerUsage> {
+    const bytes = await countAllocatedBytes(this.#ports.exec, path, signal);
+    return { referencedBytes: bytes, exclusiveBytes: bytes };
+  }
+
+  remove(path: string, signal: AbortSignal): Promise<void> {
+    return this.#ports.files.removeTree(path, signal);
+  }
+
+  /** Files does each of these durably by itself. */
+  async settle(): Promise<void> {}
+
+  async flush(path: string, signal: AbortSignal): Promise<void> {
+    const argv = ["sync", "--file-system", path] as const;
+    const options = { timeoutMs: FLUSH_TIMEOUT_MS };
+    const { code, stderr } = await this.#ports.exec.run(argv, options, signal);
+    if (code === 0) return;
+    throw new Failure(
+      "data_loss",
+      `Cannot write out what ${path} holds: sync exited with ${code}`,
+      {
+        cause: new Error(stderr),
+      },
+    );
+  }
+}

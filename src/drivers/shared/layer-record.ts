@@ -1,0 +1,74 @@
+import { Failure } from "../../core/failure.ts";
+import { isId, type LayerId } from "../../core/id.ts";
+import type { LayerInfo } from "../../core/ports/storage-driver.ts";
+
+/** Name of the file beside a layer's content that says what the layer is. */
+export const RECORD_FILE = "layer.json";
+/** Name of the directory that is a layer's root: beside our own files, so that an empty layer is empty. */
+export const CONTENT_DIRECTORY = "_data";
+
+/**
+ * What `layer.json` says. A layer is committed when its record names the layer's own id in `committedAs`:
+ * so the rename from the active id to the committed one is the one instant at which a commit happens.
+ */
+export interface LayerRecord {
+  readonly kind: "active" | "view";
+  readonly parent: LayerId | null;
+  readonly sizeBytes: number | null;
+  /** The id under which this is, or is about to be, committed. */
+  readonly committedAs: LayerId | null;
+  /** The active layer that it was committed or snapshotted from. */
+  readonly committedFrom: LayerId | null;
+}
+
+/** The text of `layer.json`. */
+export function formatLayerRecord(record: LayerRecord): string {
+  return `${JSON.stringify({ format: 1, ...record })}\n`;
+}
+
+/** @throws {Failure} `data_loss` when `text` is not the record of layer `id`. */
+export function parseLayerRecord(id: LayerId, text: string): LayerRecord {
+  const { format, kind, parent, sizeBytes, committedAs, committedFrom } = parseObject(text);
+  if (
+    format !== 1 ||
+    (kind !== "active" && kind !== "view") ||
+    !isIdOrNull(parent) ||
+    !(sizeBytes === null || Number.isSafeInteger(sizeBytes)) ||
+    !isIdOrNull(committedAs) ||
+    !isIdOrNull(committedFrom)
+  ) {
+    throw damaged(id);
+  }
+  return { kind, parent, sizeBytes: sizeBytes as number | null, committedAs, committedFrom };
+}
+
+/** What a layer with this id and record is. */
+export function describeLayer(id: LayerId, record: LayerRecord): LayerInfo {
+  const { parent, sizeBytes } = record;
+  if (record.committedAs === id) return { id, kind: "committed", parent, sizeBytes: null };
+  return { id, kind: record.kind, parent, sizeBytes };
+}
+
+/** For a layer whose content is there and whose record is not, or cannot be read. */
+export function damaged(id: LayerId): Failure {
+  return new Failure(
+    "data_loss",
+    `Cannot use layer ${id}: its file ${RECORD_FILE} is missing or damaged; its content is still there, in ${CONTENT_DIRECTORY} beside it`,
+  );
+}
+
+function parseObject(text: string): LayerRecordText {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? { ...value } : {};
+  } catch {
+    return {};
+  }
+}
+
+/** The record as it is on disk, before anything is known of it. */
+type LayerRecordText = { readonly [Key in keyof LayerRecord | "format"]?: unknown };
+
+function isIdOrNull(value: unknown): value is LayerId | null {
+  return value === null || (typeof value === "string" && isId(value));
+}

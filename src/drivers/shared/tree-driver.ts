@@ -1,0 +1,391 @@
+import { Failure } from "../../core/failure.ts";
+import type { LayerId } from "../../core/id.ts";
+import type { Files } from "../../core/ports/files.ts";
+import type { MountRequest } from "../../core/ports/kernel.ts";
+import type {
+  DriverFacts,
+  DriverTraits,
+  LayerInfo,
+  LayerUsage,
+  PoolHealth,
+  PoolSpace,
+  RootOwner,
+  StorageDriver,
+} from "../../core/ports/storage-driver.ts";
+import { formatBytes } from "../../core/size.ts";
+import { CONTENT_DIRECTORY, type LayerRecord } from "./layer-record.ts";
+import { ensureActive, ensureFound, ensureSame, exists, isCommitOf } from "./layer-rules.ts";
+import { Shelf, type ShelvedLayer } from "./shelf.ts";
+import type { Trees } from "./trees.ts";
+
+/** For work that must end although the call that began it was aborted. */
+const NEVER: AbortSignal = new AbortController().signal;
+
+const ACTIVE: LayerRecord = {
+  kind: "active",
+  parent: null,
+  sizeBytes: null,
+  committedAs: null,
+  committedFrom: null,
+};
+
+/** A StorageDriver over any {@link Trees}: the contract's rules, once for all of them. */
+export class TreeDriver implements StorageDriver {
+  readonly traits: DriverTraits;
+  readonly #trees: Trees;
+  readonly #files: Files;
+  #shelf: Shelf | undefined;
+  /** Why the last `open` failed, or that there was none. */
+  #closedBecause = "it is not open";
+  /** Directories under `tmp` that a call is working on: an `open` meanwhile lets them be. */
+  readonly #underWork = new Set<string>();
+  /** Layers being made, and the parents that they need; parents being removed. */
+  readonly #needed = new Map<LayerId, LayerId>();
+  readonly #going = new Set<LayerId>();
+  #damaged: readonly LayerId[] = [];
+
+  constructor(trees: Trees, files: Files) {
+    this.traits = trees.traits;
+    this.#trees = trees;
+    this.#files = files;
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (await this.#serves()) return;
+    try {
+      const shelf = new Shelf(await this.#trees.open(signal), this.#files);
+      await shelf.ensureMade();
+      await this.#clearLeftovers(shelf, signal);
+      await this.#restoreLayers(shelf, signal);
+      this.#shelf = shelf;
+    } catch (thrown) {
+      this.#shelf = undefined;
+      this.#closedBecause =
+        thrown instanceof Failure ? thrown.message : "opening it was broken off";
+      throw thrown;
+    }
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#shelf = undefined;
+    this.#closedBecause = "it was closed";
+    await this.#trees.close(signal);
+  }
+
+  async health(signal: AbortSignal): Promise<PoolHealth> {
+    signal.throwIfAborted();
+    if (this.#shelf === undefined) return { state: "faulted", why: this.#closedBecause };
+    const health = await this.#trees.health();
+    if (health.state !== "up" || this.#damaged.length === 0) return health;
+    const ids = this.#damaged.join(", ");
+    return { state: "warning", why: `The record of these layers is damaged: ${ids}; restore them` };
+  }
+
+  facts(): DriverFacts {
+    return this.#trees.facts();
+  }
+
+  async space(signal: AbortSignal): Promise<PoolSpace> {
+    await this.#up(signal);
+    return this.#trees.space();
+  }
+
+  async prepare(
+    layer: LayerId,
+    options: {
+      readonly parent: LayerId | null;
+      readonly sizeBytes: number | null;
+      readonly owner: RootOwner;
+    },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { parent, sizeBytes, owner } = options;
+    const attempt = `Cannot prepare layer ${layer}`;
+    const shelf = await this.#up(signal);
+    this.#ensureCanLimit(attempt, sizeBytes);
+    this.#ensureCanLayer(attempt, parent);
+    const found = await shelf.find(layer);
+    if (found !== undefined) {
+      ensureSame(attempt, found.info, "active", parent);
+      await this.#limit(shelf, found, sizeBytes, signal);
+      return;
+    }
+    await this.#make(shelf, layer, { ...ACTIVE, parent, sizeBytes }, signal, async (content) => {
+      if (parent === null) await this.#trees.create(content, owner);
+      else await this.#copyParent(shelf, attempt, parent, content, { readOnly: false });
+      if (sizeBytes === null) return;
+      if (parent !== null) await this.#ensureFits(attempt, content, sizeBytes, signal);
+      await this.#trees.limit(content, sizeBytes);
+    });
+  }
+
+  async view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void> {
+    const attempt = `Cannot make view ${layer}`;
+    const shelf = await this.#up(signal);
+    this.#ensureCanLayer(attempt, parent);
+    const found = await shelf.find(layer);
+    if (found !== undefined) {
+      ensureSame(attempt, found.info, "view", parent);
+      return;
+    }
+    await this.#make(shelf, layer, { ...ACTIVE, kind: "view", parent }, signal, (content) =>
+      this.#copyParent(shelf, attempt, parent, content, { readOnly: true }),
+    );
+  }
+
+  async commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+    const attempt = `Cannot commit layer ${active} as ${as}`;
+    const shelf = await this.#up(signal);
+    const before = await shelf.find(active);
+    const after = await shelf.find(as);
+    if (after === undefined) {
+      const { record } = ensureActive(attempt, before);
+      await this.#trees.flush(shelf.content(active), signal);
+      await shelf.rewriteRecord(active, { ...record, committedAs: as, committedFrom: active });
+      signal.throwIfAborted();
+      await shelf.rename(active, as);
+    } else if (before !== undefined || !isCommitOf(after, active)) {
+      throw exists(attempt, as);
+    }
+    await this.#trees.seal(shelf.content(as));
+    await this.#trees.settle();
+  }
+
+  async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+    const attempt = `Cannot snapshot layer ${active} as ${as}`;
+    const shelf = await this.#up(signal);
+    if (this.traits.liveSnapshots === false) {
+      throw new Failure("unimplemented", `${attempt}: this pool's driver has no live snapshots`);
+    }
+    const after = await shelf.find(as);
+    if (after !== undefined) {
+      if (!isCommitOf(after, active)) throw exists(attempt, as);
+      return;
+    }
+    const { record } = ensureActive(attempt, await shelf.find(active));
+    const copy = { ...record, sizeBytes: null, committedAs: as, committedFrom: active };
+    await this.#make(shelf, as, copy, signal, (content) =>
+      this.#trees.copy(shelf.content(active), content, { readOnly: true }),
+    );
+  }
+
+  async remove(layer: LayerId, signal: AbortSignal): Promise<void> {
+    const shelf = await this.#up(signal);
+    this.#going.add(layer);
+    const leftover = shelf.removedOf(layer);
+    this.#underWork.add(leftover);
+    try {
+      const child = await this.#findChild(shelf, layer);
+      if (child !== undefined) {
+        throw new Failure(
+          "failed_precondition",
+          `Cannot remove layer ${layer}: layer ${child} is made from it; remove that one first`,
+          { detail: { child } },
+        );
+      }
+      await this.#discard(leftover, signal);
+      signal.throwIfAborted();
+      await shelf.withdraw(layer);
+      await this.#discard(leftover, signal);
+      await this.#trees.settle();
+    } finally {
+      this.#underWork.delete(leftover);
+      this.#going.delete(layer);
+    }
+  }
+
+  async mounts(
+    layer: LayerId,
+    options: { readonly readOnly: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly Omit<MountRequest, "target">[]> {
+    const attempt = `Cannot mount layer ${layer}`;
+    const shelf = await this.#up(signal);
+    const { info } = ensureFound(attempt, await shelf.find(layer));
+    if (info.kind === "committed") {
+      throw new Failure("failed_precondition", `${attempt}: it is committed; mount a view of it`);
+    }
+    const readOnly = options.readOnly || info.kind === "view";
+    return [{ type: "bind", source: shelf.content(layer), options: readOnly ? ["ro"] : [] }];
+  }
+
+  async usage(layer: LayerId, signal: AbortSignal): Promise<LayerUsage> {
+    const shelf = await this.#up(signal);
+    ensureFound(`Cannot count layer ${layer}`, await shelf.find(layer));
+    return this.#trees.usage(shelf.content(layer), signal);
+  }
+
+  async resize(layer: LayerId, sizeBytes: number | null, signal: AbortSignal): Promise<void> {
+    const attempt = `Cannot set the size limit of layer ${layer}`;
+    const shelf = await this.#up(signal);
+    this.#ensureCanLimit(attempt, sizeBytes);
+    const found = ensureActive(attempt, await shelf.find(layer));
+    await this.#limit(shelf, found, sizeBytes, signal);
+  }
+
+  async list(signal: AbortSignal): Promise<readonly LayerInfo[]> {
+    const shelf = await this.#up(signal);
+    const { whole, damaged } = await shelf.list();
+    this.#damaged = damaged;
+    return whole.map(({ info }) => info);
+  }
+
+  /** True when it is open and its storage is up: an open again then disturbs no call that is under way. */
+  async #serves(): Promise<boolean> {
+    if (this.#shelf === undefined) return false;
+    return this.#trees.ensureUp().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #up(signal: AbortSignal): Promise<Shelf> {
+    signal.throwIfAborted();
+    if (this.#shelf === undefined) {
+      throw new Failure("unavailable", `Cannot use the pool: ${this.#closedBecause}`);
+    }
+    await this.#trees.ensureUp();
+    return this.#shelf;
+  }
+
+  /** Makes a layer out of sight, then shows it. */
+  async #make(
+    shelf: Shelf,
+    layer: LayerId,
+    record: LayerRecord,
+    signal: AbortSignal,
+    fill: (content: string) => Promise<void>,
+  ): Promise<void> {
+    const draft = shelf.draftOf(layer);
+    this.#underWork.add(draft);
+    if (record.parent !== null) this.#needed.set(layer, record.parent);
+    try {
+      await this.#discard(draft, signal);
+      await shelf.draft(layer);
+      signal.throwIfAborted();
+      await fill(`${draft}/${CONTENT_DIRECTORY}`);
+      signal.throwIfAborted();
+      await shelf.writeRecord(draft, record);
+      await this.#trees.settle();
+      signal.throwIfAborted();
+      await shelf.publish(layer);
+      await this.#trees.settle();
+    } catch (thrown) {
+      // So that it holds no room until the next open, which clears what cannot be cleared now.
+      await this.#discard(draft, NEVER).catch(() => undefined);
+      throw thrown;
+    } finally {
+      this.#needed.delete(layer);
+      this.#underWork.delete(draft);
+    }
+  }
+
+  async #copyParent(
+    shelf: Shelf,
+    attempt: string,
+    parent: LayerId,
+    target: string,
+    options: { readonly readOnly: boolean },
+  ): Promise<void> {
+    const found = this.#going.has(parent) ? undefined : await shelf.find(parent);
+    if (found === undefined) {
+      throw new Failure("not_found", `${attempt}: its parent ${parent} does not exist`);
+    }
+    if (found.info.kind !== "committed") {
+      throw new Failure(
+        "failed_precondition",
+        `${attempt}: its parent ${parent} is ${found.info.kind}; only a committed layer can be a parent`,
+      );
+    }
+    await this.#trees.copy(shelf.content(parent), target, options);
+  }
+
+  async #limit(
+    shelf: Shelf,
+    { info, record }: ShelvedLayer,
+    sizeBytes: number | null,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.traits.sizeLimit === false) return;
+    const content = shelf.content(info.id);
+    if (sizeBytes !== info.sizeBytes && sizeBytes !== null) {
+      await this.#trees.flush(content, signal);
+      const attempt = `Cannot set the size limit of layer ${info.id}`;
+      await this.#ensureFits(attempt, content, sizeBytes, signal);
+    }
+    // First the limit, then the record: the record never tells of a limit that could not be set.
+    await this.#trees.limit(content, sizeBytes);
+    if (sizeBytes !== info.sizeBytes) {
+      await shelf.rewriteRecord(info.id, { ...record, sizeBytes });
+    }
+    await this.#trees.settle();
+  }
+
+  async #ensureFits(
+    attempt: string,
+    content: string,
+    sizeBytes: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { referencedBytes } = await this.#trees.usage(content, signal);
+    if (referencedBytes <= sizeBytes) return;
+    throw new Failure(
+      "failed_precondition",
+      `${attempt} to ${formatBytes(sizeBytes)}: it holds ${formatBytes(referencedBytes)}; delete files in it first, or choose a larger limit`,
+      { detail: { referencedBytes, sizeBytes } },
+    );
+  }
+
+  async #discard(directory: string, signal: AbortSignal): Promise<void> {
+    if ((await this.#files.stat(directory)) === undefined) return;
+    await this.#trees.remove(`${directory}/${CONTENT_DIRECTORY}`, signal);
+    await this.#files.removeTree(directory, signal);
+  }
+
+  async #clearLeftovers(shelf: Shelf, signal: AbortSignal): Promise<void> {
+    for (const directory of await shelf.leftovers()) {
+      signal.throwIfAborted();
+      if (!this.#underWork.has(directory)) await this.#discard(directory, signal);
+    }
+  }
+
+  /** A commit or a resize that a crash cut short is ended: flags and limits follow the records. */
+  async #restoreLayers(shelf: Shelf, signal: AbortSignal): Promise<void> {
+    const { whole, damaged } = await shelf.list();
+    this.#damaged = damaged;
+    for (const { info } of whole) {
+      signal.throwIfAborted();
+      const content = shelf.content(info.id);
+      if (info.kind === "committed") await this.#trees.seal(content);
+      if (info.kind !== "active" || this.traits.sizeLimit === false) continue;
+      await this.#trees.limit(content, info.sizeBytes);
+    }
+  }
+
+  async #findChild(shelf: Shelf, layer: LayerId): Promise<LayerId | undefined> {
+    for (const [child, parent] of this.#needed) {
+      if (parent === layer) return child;
+    }
+    if (!this.traits.layers || !(await shelf.canBeParent(layer))) return undefined;
+    const { whole } = await shelf.list();
+    return whole.find(({ info }) => info.parent === layer)?.info.id;
+  }
+
+  #ensureCanLimit(attempt: string, sizeBytes: number | null): void {
+    if (sizeBytes === null || this.traits.sizeLimit !== false) return;
+    throw new Failure(
+      "failed_precondition",
+      `${attempt} with a size limit: this pool's driver cannot enforce one; leave the size out, or use a pool with size limits`,
+    );
+  }
+
+  #ensureCanLayer(attempt: string, parent: LayerId | null): void {
+    if (parent === null || this.traits.layers) return;
+    throw new Failure(
+      "unimplemented",
+      `${attempt} from ${parent}: this pool's driver has no layers upon layers`,
+    );
+  }
+}

@@ -1,0 +1,124 @@
+import { expect } from "vitest";
+import { type LayerId, parseId } from "../../src/core/id.ts";
+import type {
+  DriverTraits,
+  LayerInfo,
+  RootOwner,
+  StorageDriver,
+} from "../../src/core/ports/storage-driver.ts";
+import type { Faults } from "./faults.ts";
+
+/** What a writer gets. */
+export type WriteOutcome = "written" | "EDQUOT" | "ENOSPC" | "EROFS";
+
+/** One pool's storage, and the ways of a container to what is in it. `source` is what `mounts` answers. */
+export interface DriverFixture {
+  /** A new driver object over the storage, as a restarted daemon makes it; not open. Its ports go wrong as told. */
+  driver(faults?: Faults): StorageDriver;
+  /** Writes a file whole and makes it durable. */
+  write(source: string, path: string, bytes: Uint8Array): Promise<WriteOutcome>;
+  read(source: string, path: string): Promise<Uint8Array | undefined>;
+  unlink(source: string, path: string): Promise<void>;
+  /** The root of a layer as `stat` and `ls -A` see it. */
+  root(source: string): Promise<RootOwner & { readonly names: readonly string[] }>;
+  /** Names of what unfinished calls left in the storage. */
+  leftovers(): Promise<readonly string[]>;
+  /** Takes the storage away under a driver that is open. */
+  fault(): Promise<void>;
+  /** Puts back what {@link fault} took. */
+  mend(): Promise<void>;
+  /** The storage is what a power cut at this instant leaves; every driver object is dead. */
+  powerCut?(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+/** How the suite gets at a driver. */
+export interface DriverHarness {
+  readonly traits: DriverTraits;
+  /** Fresh, empty storage that has never been opened. */
+  readonly fresh: () => Promise<DriverFixture>;
+  /** Test title → why this driver cannot meet it, and what tests it instead. An unknown title fails the suite. */
+  readonly exempt?: Readonly<Record<string, string>>;
+}
+
+/** A signal that never aborts. */
+export const LIVE: AbortSignal = new AbortController().signal;
+/** The owner of a root that nobody asked anything special for. */
+export const ROOT_OWNER: RootOwner = { uid: 0, gid: 0, mode: 0o755 };
+/** 4 MiB: a limit small enough to fill fast. */
+export const LIMIT_BYTES: number = 4 * 1024 ** 2;
+
+/** Layers of the suite; their order is that of their ids. */
+export const [A, B, C, D] = [1, 2, 3, 4].map((n) =>
+  parseId<LayerId>(`01920000-0000-7000-8000-00000000000${n}`),
+) as [LayerId, LayerId, LayerId, LayerId];
+
+/** The suite's short form of a `prepare`. */
+export function prepare(
+  driver: StorageDriver,
+  layer: LayerId,
+  options: {
+    readonly parent?: LayerId;
+    readonly sizeBytes?: number;
+    readonly owner?: RootOwner;
+  } = {},
+): Promise<void> {
+  const { parent = null, sizeBytes = null, owner = ROOT_OWNER } = options;
+  return driver.prepare(layer, { parent, sizeBytes, owner }, LIVE);
+}
+
+/** Where a layer's root is. */
+export async function sourceOf(driver: StorageDriver, layer: LayerId): Promise<string> {
+  const mounts = await driver.mounts(layer, { readOnly: false }, LIVE);
+  expect(mounts).toHaveLength(1);
+  expect(mounts[0]?.type).toBe("bind");
+  return mounts[0]?.source ?? "";
+}
+
+/** Writes `text` into a layer's file. */
+export async function put(
+  fixture: DriverFixture,
+  driver: StorageDriver,
+  layer: LayerId,
+  path: string,
+  text: string,
+): Promise<void> {
+  const source = await sourceOf(driver, layer);
+  expect(await fixture.write(source, path, new TextEncoder().encode(text))).toBe("written");
+}
+
+/** What a layer's file says; undefined: absent. */
+export async function textOf(
+  fixture: DriverFixture,
+  driver: StorageDriver,
+  layer: LayerId,
+  path: string,
+): Promise<string | undefined> {
+  const bytes = await fixture.read(await sourceOf(driver, layer), path);
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+}
+
+/** Fills a layer with files of 256 KiB until a writer is stopped; answers what stopped it and how much was written. */
+export async function fill(
+  fixture: DriverFixture,
+  source: string,
+  ceilingBytes: number,
+): Promise<{ readonly outcome: WriteOutcome; readonly bytes: number }> {
+  const chunk = new Uint8Array(256 * 1024).fill(7);
+  let bytes = 0;
+  for (let index = 0; bytes <= ceilingBytes; index++) {
+    const outcome = await fixture.write(source, `fill-${index}`, chunk.slice());
+    if (outcome !== "written") return { outcome, bytes };
+    bytes += chunk.byteLength;
+  }
+  return { outcome: "written", bytes };
+}
+
+/** A layer as `list` tells it. */
+export function info(
+  id: LayerId,
+  kind: LayerInfo["kind"],
+  rest: { readonly parent?: LayerId; readonly sizeBytes?: number } = {},
+): LayerInfo {
+  return { id, kind, parent: rest.parent ?? null, sizeBytes: rest.sizeBytes ?? null };
+}
