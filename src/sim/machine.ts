@@ -51,6 +51,8 @@ export interface SimPorts {
 }
 
 const GIB = 1024 ** 3;
+/** Types that are gone after their last unmount. */
+const IN_MEMORY: ReadonlySet<string> = new Set(["overlay", "tmpfs"]);
 const ROOT_DIRECTORIES = ["/dev", "/etc", "/run", "/tmp", "/var", "/var/lib"];
 
 /**
@@ -145,6 +147,9 @@ export class SimMachine {
     this.powerCut();
     this.#processes.clear();
     this.loops.clear();
+    for (const fileSystem of this.#fileSystems) {
+      if (IN_MEMORY.has(fileSystem.type)) this.#fileSystems.delete(fileSystem);
+    }
     this.#init = this.#boot();
   }
 
@@ -236,7 +241,7 @@ export class SimMachine {
     if (this.uses(fileSystem, except)) return;
     fileSystem.commit();
     if (fileSystem.backing !== null) this.loops.release(fileSystem.backing);
-    else if (fileSystem.type === "tmpfs") this.#fileSystems.delete(fileSystem);
+    else if (IN_MEMORY.has(fileSystem.type)) this.#fileSystems.delete(fileSystem);
   }
 
   /** The place at `path` in our own namespace, links followed. @throws {Failure} `not_found` when absent. */
