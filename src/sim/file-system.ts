@@ -260,8 +260,7 @@ export class SimFileSystem {
         node.attributes,
         node.target,
       );
-      // Durable or not is told by the snapshot's own entry alone: it is committed as a whole.
-      copy.durable = copy.attributes;
+      // Whether any of it is durable is told by the snapshot's own entry: it is committed as a whole.
       this.#attach(to, name, copy);
       holdBytes(copy.attributes.content, tree);
       if (!node.isSubvolume) this.#copyEntries(node, copy);

@@ -76,6 +76,7 @@ describe("a power cut", () => {
     await ports.files.ensureDirectory("/a", { mode: 0o700 });
     await ports.files.makeDirectory("/a/x", { mode: 0o700 });
     await ports.files.makeDirectory("/b", { mode: 0o700 });
+    await ports.files.syncDirectory("/a");
     await ports.files.rename("/a/x", "/b/y");
     machine.powerCut();
     const { files } = machine.start();
@@ -105,6 +106,23 @@ describe("a power cut", () => {
     await ports.kernel.commitSubvolumes("/pool");
     await reboot();
     expect(await ports.files.list("/pool")).toEqual([]);
+  });
+
+  it("keeps a renamed subvolume with all that was done before: btrfs commits the whole", async () => {
+    await makePool();
+    await ports.kernel.createSubvolume("/pool/new");
+    machine.write("/pool/new/data", 8192);
+    await ports.files.rename("/pool/new", "/pool/final");
+    await reboot();
+    expect(await ports.files.list("/pool")).toEqual(["final"]);
+    expect(machine.read("/pool/final/data")).toBe(8192);
+    expect(await ports.kernel.subvolumeUsage("/pool/final")).toBeDefined();
+  });
+
+  it("turns quotas off again that were not committed", async () => {
+    await makePool();
+    await reboot();
+    expect(await ports.kernel.subvolumeUsage("/pool")).toBeUndefined();
   });
 
   it("takes back flags, limits and quotas that were not committed", async () => {

@@ -69,7 +69,7 @@ export class SimNode {
     this.tree = tree;
     this.inode = inode;
     this.attributes = attributes;
-    this.durable = kind === "file" ? { ...attributes, content: EMPTY } : attributes;
+    this.durable = attributes;
     this.target = target;
   }
 
