@@ -1,0 +1,162 @@
+import type { DatabaseSync } from "node:sqlite";
+import { Failure } from "../../core/failure.ts";
+import { type Answer, type Call, type Change, type Given, type Report, textOf } from "./message.ts";
+import { faultOf, wordsOf } from "./sqlite-error.ts";
+import { Tables } from "./tables.ts";
+
+/** About how much is written to the WAL between two checkpoints. */
+const CHECKPOINT_BYTES = 4 * 1024 ** 2;
+
+/**
+ * Carries out batches of calls on an open database.
+ *
+ * 1. Reads of a batch are answered first, from what is committed: no answer rests on a change that may yet fail.
+ * 2. The changes of a batch are one SQLite transaction, and are answered after its commit.
+ * 3. What it throws has left the outcome open: nothing more may be read or written.
+ */
+export class Keeper {
+  readonly #db: DatabaseSync;
+  readonly #tables: Tables;
+  readonly #report: (report: Report) => void;
+  #walBytes = 0;
+
+  constructor(db: DatabaseSync, report: (report: Report) => void) {
+    this.#db = db;
+    this.#tables = new Tables(db);
+    this.#report = report;
+    report({ kind: "opened", revision: this.#tables.revision, leases: this.#tables.leases() });
+  }
+
+  /** Answers every call, in one or two reports. @throws SQLite's error when the store has failed for good. */
+  perform(calls: readonly Call[]): void {
+    const reads: Answer[] = [];
+    const changes: { readonly at: number; readonly change: Change }[] = [];
+    for (const [at, call] of calls.entries()) {
+      if (isChange(call)) changes.push({ at, change: call });
+      else reads.push(answer(at, () => this.#read(call)));
+    }
+    const done = changes.length === 0;
+    if (reads.length > 0 || done) this.#answer(reads, [], done);
+    if (done) return;
+    this.#commit(changes);
+    this.#maintain();
+  }
+
+  #read(call: Exclude<Call, Change>): Given[Call["do"]] {
+    switch (call.do) {
+      case "get":
+        return this.#tables.get(call.key);
+      case "list":
+        return this.#tables.list(call.prefix);
+      case "history":
+        return this.#tables.history(call.prefix, call.fromRevision);
+    }
+  }
+
+  #change(change: Change): Given[Change["do"]] {
+    switch (change.do) {
+      case "txn":
+        return this.#tables.txn(change.compares, change.writes);
+      case "grantLease":
+        return this.#tables.grantLease(change.ttlMs);
+      case "endLease":
+        return this.#tables.endLease(change.lease);
+    }
+  }
+
+  #commit(changes: readonly { readonly at: number; readonly change: Change }[]): void {
+    let committing = false;
+    try {
+      this.#db.exec("BEGIN IMMEDIATE");
+      const answers = changes.map(({ at, change }) => answer(at, () => this.#change(change)));
+      committing = true;
+      this.#db.exec("COMMIT");
+      const { keys, sizeBytes } = this.#tables.committed();
+      this.#walBytes += sizeBytes;
+      this.#answer(answers, keys, true);
+    } catch (thrown) {
+      const goesOn = this.#rollBack(thrown);
+      const failure = textOf(notCommitted(thrown, goesOn, committing));
+      this.#answer(
+        changes.map(({ at }) => ({ at, failure })),
+        [],
+        goesOn,
+      );
+      if (!goesOn) throw thrown;
+    }
+  }
+
+  /**
+   * True when surely nothing is written and the store is sound. So it is when the file system was full: SQLite says
+   * "full" of a write that came short, which in a WAL comes before the frame that commits is whole. An fsync that
+   * finds no room is an I/O error to SQLite, and to us.
+   */
+  #rollBack(thrown: unknown): boolean {
+    this.#tables.rolledBack();
+    if (faultOf(thrown) !== "full") return false;
+    if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+    return true;
+  }
+
+  #maintain(): void {
+    if (this.#walBytes >= CHECKPOINT_BYTES) {
+      this.#walBytes = 0;
+      this.#unlessFull(() => this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)"));
+    }
+    if (this.#tables.prunable) {
+      this.#unlessFull(() => {
+        this.#db.exec("BEGIN IMMEDIATE");
+        this.#tables.prune();
+        this.#db.exec("COMMIT");
+      });
+    }
+  }
+
+  /** On a full file system, housekeeping waits for better times: it comes again with a later batch. */
+  #unlessFull(work: () => void): void {
+    try {
+      work();
+    } catch (thrown) {
+      if (!this.#rollBack(thrown)) throw thrown;
+    }
+  }
+
+  #answer(answers: readonly Answer[], keys: readonly string[], done: boolean): void {
+    this.#report({ kind: "answers", answers, revision: this.#tables.revision, keys, done });
+  }
+}
+
+/** What every later call rejects with, once a Keeper has thrown. */
+export function keeperFailed(path: string, thrown: unknown): Failure {
+  return new Failure(
+    "unavailable",
+    `Cannot use the store ${path}: it has closed itself after an error (${wordsOf(thrown)}); check its disk, then restart lagand`,
+    { cause: thrown },
+  );
+}
+
+function notCommitted(thrown: unknown, full: boolean, committing: boolean): Failure {
+  const words = wordsOf(thrown);
+  if (full) {
+    const message = `Cannot change the store: its file system is full, nothing was written; free some space (${words})`;
+    return new Failure("resource_exhausted", message, { cause: thrown });
+  }
+  const code = committing ? "unknown" : "unavailable";
+  const outcome = committing ? "whether it was written is not known" : "nothing was written";
+  const message = `Cannot change the store: ${words}; ${outcome}, and the store has closed itself: check its disk, then restart lagand`;
+  return new Failure(code, message, { cause: thrown });
+}
+
+function isChange(call: Call): call is Change {
+  return call.do === "txn" || call.do === "grantLease" || call.do === "endLease";
+}
+
+/** A Failure is an answer; anything else thrown is the store's end. */
+function answer(at: number, attempt: () => Given[Call["do"]]): Answer {
+  try {
+    return { at, given: attempt() };
+  } catch (thrown) {
+    if (!(thrown instanceof Failure)) throw thrown;
+    return { at, failure: textOf(thrown) };
+  }
+}
