@@ -1,0 +1,97 @@
+import type { PoolName } from "../core/name.ts";
+import type { PoolSpec } from "../core/pool/pool.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Engine } from "../core/ports/engine.ts";
+import type { Kernel } from "../core/ports/kernel.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Random } from "../core/ports/random.ts";
+import type { Store } from "../core/ports/store.ts";
+import type { Profiles } from "../core/volume/spec.ts";
+import { Doctor } from "./doctor.ts";
+import { EventLog } from "./event-log.ts";
+import { Housekeeping } from "./housekeeping.ts";
+import { KeyedQueue } from "./keyed-queue.ts";
+import { Mounts } from "./mounts.ts";
+import { Operations } from "./operations.ts";
+import { type PoolMaker, Pools } from "./pools.ts";
+import { Reconcile } from "./reconcile.ts";
+import { Records } from "./records.ts";
+import type { Services } from "./services.ts";
+import { Shadows } from "./shadows.ts";
+import { Trash } from "./trash.ts";
+import { Usage } from "./usage.ts";
+import { Volumes } from "./volumes.ts";
+
+/** The machine as a node needs it: real in the daemon, simulated in tests. */
+export interface NodePorts {
+  /** Durable records. */
+  readonly store: Store;
+  /** Records that survive a restart of the daemon but not of the machine. */
+  readonly runtime: Store;
+  readonly maker: PoolMaker;
+  readonly kernel: Kernel;
+  readonly engines: readonly Engine[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** What people decide. */
+export interface NodeSettings {
+  readonly pools: readonly PoolSpec[];
+  readonly defaultPool: PoolName;
+  readonly profiles: Profiles;
+  /** How long removed volumes stay in the trash, in milliseconds; 0: not at all; null: until it is emptied. */
+  readonly trashKeepMs: number | null;
+}
+
+/** One daemon's worth of services. */
+export interface Node {
+  readonly services: Services;
+  readonly reconcile: Reconcile;
+  readonly shadows: Shadows;
+  readonly housekeeping: Housekeeping;
+  /** Brings pools up and carries on what a crash cut off. Before it resolves nothing may be answered. */
+  start(signal: AbortSignal): Promise<void>;
+}
+
+/** Name under which engines know this daemon: that of its plugin socket. */
+export const DRIVER_NAME = "lagan";
+
+/** Everything that decides, built by hand. */
+export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
+  const { store, runtime, maker, kernel, engines, clock, random, log } = ports;
+  const records = new Records(store);
+  const queue = new KeyedQueue();
+  const events = new EventLog(clock, log);
+  const pools = new Pools({ records, maker, events, clock, log });
+  const operations = new Operations(records, clock, random);
+  const mounts = new Mounts({ runtime, pools, kernel, engines, queue, clock, log });
+  const usage = new Usage({ pools, queue, clock, log });
+  const trash = new Trash({ records, operations, pools, events, queue, clock, log });
+  const volumes = new Volumes({
+    ...{ records, operations, pools, mounts, trash, events, queue, clock, random },
+    ...{
+      profiles: settings.profiles,
+      defaultPool: settings.defaultPool,
+      trashKeepMs: settings.trashKeepMs,
+    },
+  });
+  const reconcile = new Reconcile({ records, operations, pools, volumes, trash, events, log });
+  const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
+  const doctor = new Doctor({ pools, reconcile, shadows, operations, trash, engines, clock });
+  const housekeeping = new Housekeeping({
+    ...{ pools, operations, reconcile, trash, mounts, usage, volumes, shadows, clock, log },
+  });
+  return {
+    services: { volumes, trash, mounts, usage, pools, operations, events, doctor },
+    reconcile,
+    shadows,
+    housekeeping,
+    start: async (signal) => {
+      await pools.openAll(settings.pools, signal);
+      await reconcile.resume(signal);
+      await reconcile.report(signal);
+    },
+  };
+}
