@@ -1,0 +1,53 @@
+import { mkdir } from "node:fs/promises";
+import { type Outcome, run } from "./command.ts";
+import { type Namespace, PLUGIN_DIRECTORY } from "./namespace.ts";
+
+/** Podman in a machine, with storage and configuration of its own. */
+export class Podman {
+  readonly #namespace: Namespace;
+  #configured: Promise<readonly string[]> | undefined;
+  /** Plugin name to its socket, inside the namespace. */
+  plugins: Readonly<Record<string, string>> = { lagan: `${PLUGIN_DIRECTORY}/lagan.sock` };
+
+  constructor(namespace: Namespace) {
+    this.#namespace = namespace;
+  }
+
+  async run(args: readonly string[]): Promise<Outcome> {
+    this.#configured ??= this.#configure();
+    const global = await this.#configured;
+    const namespace = this.#namespace;
+    return run(namespace.enter(["podman", ...global, ...args]), {
+      env: {
+        ...namespace.env,
+        CONTAINERS_CONF: namespace.path("podman/containers.conf"),
+        CONTAINERS_STORAGE_CONF: namespace.path("podman/storage.conf"),
+      },
+    });
+  }
+
+  /** Makes the configuration; resolves to the arguments that go before every verb. */
+  async #configure(): Promise<readonly string[]> {
+    const namespace = this.#namespace;
+    await mkdir(namespace.path("podman"));
+    const plugins = Object.entries(this.plugins).map(([name, path]) => `${name} = "${path}"`);
+    await namespace.write(
+      "podman/containers.conf",
+      [
+        "[engine]",
+        'events_logger = "none"',
+        'cgroup_manager = "cgroupfs"',
+        'runtime = "runc"',
+        "volume_plugin_timeout = 10",
+        "[engine.volume_plugins]",
+        ...plugins,
+        "",
+      ].join("\n"),
+    );
+    await namespace.write("podman/storage.conf", '[storage]\ndriver = "overlay"\n');
+    return [
+      ...["--root", namespace.path("podman/root"), "--runroot", namespace.path("podman/run")],
+      ...["--tmpdir", namespace.path("podman/tmp"), "--storage-driver", "overlay"],
+    ];
+  }
+}
