@@ -1,7 +1,7 @@
 import type { Clock } from "../core/ports/clock.ts";
 import type { ExecResult } from "../core/ports/exec.ts";
 import type { SimMachine } from "./machine.ts";
-import { type Place, topOf } from "./mount-namespace.ts";
+import { type Place, pathOfPlace, topOf } from "./mount-namespace.ts";
 import { contentOf, type SimNode } from "./node.ts";
 
 /** What a simulated command has at hand. */
@@ -21,6 +21,7 @@ export type SimCommand = (
 
 /** What a new machine can run. Messages and exit codes as Debian 12's tools give them. */
 export const SIM_COMMANDS: Readonly<Record<string, SimCommand>> = {
+  blkid: probe,
   btrfs: (args) =>
     args[0] === "--version"
       ? ok("btrfs-progs v6.2\n")
@@ -28,12 +29,28 @@ export const SIM_COMMANDS: Readonly<Record<string, SimCommand>> = {
   cp: copy,
   du: diskUsage,
   "mkfs.btrfs": makeBtrfs,
+  realpath: (args, { machine }) => {
+    const [path = ""] = parse(args, []).operands;
+    const place = machine.namespace.follow(path);
+    if (place === undefined) return failed(`realpath: ${path}: No such file or directory`);
+    return ok(`${pathOfPlace(place)}\n`);
+  },
   sleep: async (args, { clock, signal }) => {
     await clock.sleep(Number(args[0]) * 1000, signal);
     return ok("");
   },
-  sync: (_args, { machine }) => {
-    machine.sync();
+  sync: (args, { machine }) => {
+    const { flags, operands } = parse(args, []);
+    const [path] = operands;
+    if (path === undefined) machine.sync();
+    else {
+      const node = machine.namespace.follow(path)?.node;
+      if (node === undefined) {
+        return failed(`sync: error opening '${path}': No such file or directory`);
+      }
+      if (flags.has("-f") || flags.has("--file-system")) node.tree.fileSystem.commit();
+      else node.tree.fileSystem.persist(node);
+    }
     return ok("");
   },
 };
@@ -81,6 +98,16 @@ function makeBtrfs(args: readonly string[], { machine }: CommandContext): ExecRe
   }
   machine.makeFileSystem({ type: "btrfs", totalBytes: sizeBytes, inside: device });
   return ok("");
+}
+
+/** `blkid --probe --output export DEVICE`: 2 when there is nothing that it knows. */
+function probe(args: readonly string[], { machine }: CommandContext): ExecResult {
+  const [path = ""] = parse(args, ["-o", "--output"]).operands;
+  const node = machine.namespace.follow(path)?.node;
+  const device = node && machine.loops.backing(node);
+  if (device === undefined) return failed(`error: ${path}: No such file or directory`, 2);
+  if (device.inside === null) return { code: 2, stdout: "", stderr: "" };
+  return ok(`DEVNAME=${path}\nTYPE=${device.inside.type}\n`);
 }
 
 function diskUsage(args: readonly string[], { machine }: CommandContext): ExecResult {

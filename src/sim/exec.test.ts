@@ -100,3 +100,31 @@ it("copies a tree with its owners, modes, links and texts, sharing bytes where i
   expect(machine.read("/from/data")).toBe("hello");
   expect(await run("cp", "-a", "/absent", "/to")).toMatchObject({ code: 1 });
 });
+
+it("probes a disk, resolves a path and writes out one file system", async () => {
+  machine.addDisk("/dev/sdb", 256 * MIB);
+  expect(await run("blkid", "--probe", "--output", "export", "/dev/sdb")).toMatchObject({
+    code: 2,
+  });
+  await run("mkfs.btrfs", "--quiet", "--label", "pool", "/dev/sdb");
+  expect(await run("blkid", "--probe", "--output", "export", "/dev/sdb")).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("TYPE=btrfs\n"),
+  });
+  await ports.kernel.mount({ type: "btrfs", source: "/dev/sdb", target: "/tmp", options: [] });
+  machine.init.link("/tmp/inner", "/etc/link");
+  expect(await run("realpath", "--canonicalize-existing", "--", "/etc/link")).toMatchObject({
+    code: 1,
+  });
+  machine.init.makeDirectories("/tmp/inner");
+  expect(await run("realpath", "--canonicalize-existing", "--", "/etc/link")).toMatchObject({
+    stdout: "/tmp/inner\n",
+  });
+  machine.write("/tmp/inner/kept", "x");
+  machine.write("/etc/lost", "x");
+  expect(await run("sync", "--file-system", "/tmp/inner")).toMatchObject({ code: 0 });
+  machine.reboot();
+  ports = machine.start();
+  await ports.kernel.mount({ type: "btrfs", source: "/dev/sdb", target: "/tmp", options: [] });
+  expect([machine.read("/tmp/inner/kept"), machine.read("/etc/lost")]).toEqual(["x", undefined]);
+});

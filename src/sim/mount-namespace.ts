@@ -181,8 +181,13 @@ export class SimMountNamespace {
 /** Where a mount is, in its namespace's paths. */
 export function pathOf(mount: SimMount): string {
   if (mount.parent === null || mount.point === null) return "/";
-  const above = pathOf(mount.parent);
-  const within = mount.point.pathFrom(mount.parent.root).path;
+  return pathOfPlace({ mount: mount.parent, node: mount.point });
+}
+
+/** The way to a place, without links, in its namespace's paths. */
+export function pathOfPlace({ mount, node }: Place): string {
+  const above = pathOf(mount);
+  const within = node.pathFrom(mount.root).path;
   if (within === "/") return above;
   return above === "/" ? within : `${above}${within}`;
 }
