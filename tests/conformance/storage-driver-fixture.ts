@@ -122,3 +122,8 @@ export function info(
 ): LayerInfo {
   return { id, kind, parent: rest.parent ?? null, sizeBytes: rest.sizeBytes ?? null };
 }
+
+/** Waits until something holds that follows its cause late, as a file system's books do. */
+export async function until(holds: () => Promise<boolean>): Promise<void> {
+  await expect.poll(holds, { timeout: 40_000, interval: 50 }).toBe(true);
+}

@@ -8,15 +8,16 @@ import {
   D,
   type DriverFixture,
   type DriverHarness,
-  fill,
   info,
-  LIMIT_BYTES,
   LIVE,
   prepare,
   put,
   sourceOf,
   textOf,
+  until,
 } from "./storage-driver-fixture.ts";
+import { storageDriverLayerTests } from "./storage-driver-layers.ts";
+import { storageDriverLimitTests } from "./storage-driver-limits.ts";
 
 /** What one test gets: storage, and an open driver over it. */
 export interface Subject {
@@ -32,10 +33,6 @@ export type Check = (
   body: (subject: Subject) => Promise<void>,
   needs?: (traits: DriverTraits) => boolean,
 ) => void;
-
-const hasLayers = (traits: DriverTraits): boolean => traits.layers;
-const hasLimits = (traits: DriverTraits): boolean => traits.sizeLimit !== false;
-const hasSnapshots = (traits: DriverTraits): boolean => traits.liveSnapshots !== false;
 
 /** Holds a driver to the numbered sentences of `StorageDriver`. */
 export function storageDriverConformance(name: string, harness: DriverHarness): void {
@@ -62,16 +59,14 @@ export function storageDriverConformance(name: string, harness: DriverHarness): 
             return next;
           };
           await body({ fixture, driver, reopen });
-          await driver.close(LIVE);
         });
       }
     };
 
     poolTests(check, harness);
     prepareTests(check);
-    limitTests(check, harness);
-    commitTests(check);
-    parentTests(check);
+    storageDriverLimitTests(check, harness);
+    storageDriverLayerTests(check);
     lookTests(check, harness);
     storageDriverFaultTests(check, harness);
     it("exempts only tests that exist", () => expect([...unused]).toEqual([]));
@@ -200,253 +195,6 @@ async function refusesParent({ driver }: Subject): Promise<void> {
   await expect(driver.view(C, B, LIVE)).rejects.toMatchObject(unimplemented);
 }
 
-function limitTests(check: Check, { traits }: DriverHarness): void {
-  const errno = traits.sizeLimit === false ? undefined : traits.sizeLimit.errno;
-  check("9 a size limit is refused without the trait", refusesLimit, (has) => !hasLimits(has));
-  check(
-    "8 the limit stops the writer, not its neighbour, and deleting makes room",
-    async ({ driver, fixture }) => {
-      await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
-      await prepare(driver, B);
-      const [limited, neighbour] = [await sourceOf(driver, A), await sourceOf(driver, B)];
-      const { outcome, bytes } = await fill(fixture, limited, 4 * LIMIT_BYTES);
-      expect(outcome).toBe(errno);
-      expect(bytes).toBeGreaterThan(LIMIT_BYTES / 2);
-      expect(bytes).toBeLessThanOrEqual(LIMIT_BYTES);
-      const large = new Uint8Array(2 * LIMIT_BYTES).fill(1);
-      expect(await fixture.write(neighbour, "large", large)).toBe("written");
-      for (const name of (await fixture.root(limited)).names) await fixture.unlink(limited, name);
-      const again = new Uint8Array(LIMIT_BYTES / 2).fill(2);
-      await until(async () => (await fixture.write(limited, "again", again)) === "written");
-    },
-    hasLimits,
-  );
-  check(
-    "8 preparing again brings the size to what is asked",
-    async ({ driver, fixture }) => {
-      await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
-      await prepare(driver, A, { sizeBytes: 2 * LIMIT_BYTES });
-      expect(await driver.list(LIVE)).toEqual([info(A, "active", { sizeBytes: 2 * LIMIT_BYTES })]);
-      const { outcome, bytes } = await fill(fixture, await sourceOf(driver, A), 8 * LIMIT_BYTES);
-      expect(outcome).toBe(errno);
-      expect(bytes).toBeGreaterThan(LIMIT_BYTES);
-    },
-    hasLimits,
-  );
-  check("18 the limit can grow, shrink and go, also of a full layer", resizes(errno), hasLimits);
-  check(
-    "18 a limit below what is there is refused and changes nothing",
-    async ({ driver, fixture }) => {
-      await prepare(driver, A, { sizeBytes: 2 * LIMIT_BYTES });
-      await fixture.write(await sourceOf(driver, A), "x", new Uint8Array(LIMIT_BYTES).fill(1));
-      const refused = { code: "failed_precondition" };
-      await expect(driver.resize(A, LIMIT_BYTES / 2, LIVE)).rejects.toMatchObject(refused);
-      await expect(prepare(driver, A, { sizeBytes: LIMIT_BYTES / 2 })).rejects.toMatchObject(
-        refused,
-      );
-      expect(await driver.list(LIVE)).toEqual([info(A, "active", { sizeBytes: 2 * LIMIT_BYTES })]);
-    },
-    hasLimits,
-  );
-  check("18 only an active layer can be resized", async ({ driver }) => {
-    await expect(driver.resize(A, null, LIVE)).rejects.toMatchObject({ code: "not_found" });
-    await prepare(driver, A);
-    await driver.resize(A, null, LIVE);
-    await driver.commit(A, B, LIVE);
-    const refused = { code: "failed_precondition" };
-    await expect(driver.resize(B, null, LIVE)).rejects.toMatchObject(refused);
-  });
-  check(
-    "18 a limit holds after the pool was closed and opened by a new daemon",
-    async ({ driver, fixture, reopen }) => {
-      await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
-      await driver.close(LIVE);
-      const next = await reopen();
-      const { outcome } = await fill(fixture, await sourceOf(next, A), 4 * LIMIT_BYTES);
-      expect(outcome).toBe(errno);
-    },
-    hasLimits,
-  );
-}
-
-async function refusesLimit({ driver }: Subject): Promise<void> {
-  const refused = { code: "failed_precondition" };
-  await expect(prepare(driver, A, { sizeBytes: LIMIT_BYTES })).rejects.toMatchObject(refused);
-  expect(await driver.list(LIVE)).toEqual([]);
-  await prepare(driver, A);
-  await expect(driver.resize(A, LIMIT_BYTES, LIVE)).rejects.toMatchObject(refused);
-  await driver.resize(A, null, LIVE);
-}
-
-function resizes(errno: string | undefined): (subject: Subject) => Promise<void> {
-  return async ({ driver, fixture }) => {
-    await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
-    const source = await sourceOf(driver, A);
-    expect((await fill(fixture, source, 4 * LIMIT_BYTES)).outcome).toBe(errno);
-    await driver.resize(A, 2 * LIMIT_BYTES, LIVE);
-    expect(await driver.list(LIVE)).toEqual([info(A, "active", { sizeBytes: 2 * LIMIT_BYTES })]);
-    const more = new Uint8Array(LIMIT_BYTES / 2).fill(3);
-    expect(await fixture.write(source, "more", more)).toBe("written");
-    await driver.resize(A, null, LIVE);
-    expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
-    const lots = new Uint8Array(3 * LIMIT_BYTES).fill(4);
-    expect(await fixture.write(source, "lots", lots)).toBe("written");
-    for (const name of (await fixture.root(source)).names) await fixture.unlink(source, name);
-    await until(async () => {
-      await driver.resize(A, LIMIT_BYTES, LIVE).catch(() => undefined);
-      return (await driver.list(LIVE))[0]?.sizeBytes === LIMIT_BYTES;
-    });
-    expect((await fill(fixture, source, 4 * LIMIT_BYTES)).outcome).toBe(errno);
-  };
-}
-
-function commitTests(check: Check): void {
-  check("13 commit gives the layer its new id and no limit", async ({ driver, reopen }) => {
-    await prepare(driver, A);
-    await driver.commit(A, B, LIVE);
-    await driver.commit(A, B, LIVE);
-    expect(await driver.list(LIVE)).toEqual([info(B, "committed")]);
-    expect(await (await reopen()).list(LIVE)).toEqual([info(B, "committed")]);
-  });
-  check("13 commit needs an active layer and a free id", async ({ driver }) => {
-    await expect(driver.commit(A, B, LIVE)).rejects.toMatchObject({ code: "not_found" });
-    await prepare(driver, A);
-    await prepare(driver, B);
-    await expect(driver.commit(A, B, LIVE)).rejects.toMatchObject({ code: "already_exists" });
-    await driver.commit(A, C, LIVE);
-    await expect(driver.commit(B, C, LIVE)).rejects.toMatchObject({ code: "already_exists" });
-    await expect(driver.commit(C, D, LIVE)).rejects.toMatchObject({ code: "failed_precondition" });
-    expect(await driver.list(LIVE)).toEqual([info(B, "active"), info(C, "committed")]);
-  });
-  check(
-    "14 a snapshot keeps the content of its instant, and the layer goes on",
-    async ({ driver, fixture }) => {
-      await prepare(driver, A);
-      await put(fixture, driver, A, "file", "one");
-      await driver.snapshot(A, B, LIVE);
-      await put(fixture, driver, A, "file", "two");
-      await driver.snapshot(A, B, LIVE);
-      expect(await driver.list(LIVE)).toEqual([info(A, "active"), info(B, "committed")]);
-      await driver.view(C, B, LIVE);
-      expect(await textOf(fixture, driver, C, "file")).toBe("one");
-      expect(await textOf(fixture, driver, A, "file")).toBe("two");
-    },
-    (traits) => hasSnapshots(traits) && hasLayers(traits),
-  );
-  check(
-    "14 a snapshot needs an active layer and a free id",
-    async ({ driver }) => {
-      await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject({ code: "not_found" });
-      await prepare(driver, A);
-      await prepare(driver, B);
-      await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject({ code: "already_exists" });
-      await driver.commit(A, C, LIVE);
-      const refused = { code: "failed_precondition" };
-      await expect(driver.snapshot(C, D, LIVE)).rejects.toMatchObject(refused);
-    },
-    hasSnapshots,
-  );
-  check(
-    "14 a snapshot is refused without the trait",
-    async ({ driver }) => {
-      await prepare(driver, A);
-      await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject({ code: "unimplemented" });
-    },
-    (traits) => !hasSnapshots(traits),
-  );
-}
-
-function parentTests(check: Check): void {
-  check(
-    "8 a layer from a parent has its content and root, and changes alone",
-    async ({ driver, fixture }) => {
-      const owner = { uid: 11, gid: 22, mode: 0o1750 };
-      await prepare(driver, A, { owner });
-      await put(fixture, driver, A, "file", "base");
-      await driver.commit(A, B, LIVE);
-      await prepare(driver, C, { parent: B });
-      await prepare(driver, D, { parent: B });
-      const root = await fixture.root(await sourceOf(driver, C));
-      expect(root).toEqual({ ...owner, names: ["file"] });
-      await put(fixture, driver, C, "file", "changed");
-      expect(await textOf(fixture, driver, D, "file")).toBe("base");
-      await driver.view(A, B, LIVE);
-      expect(await textOf(fixture, driver, A, "file")).toBe("base");
-    },
-    hasLayers,
-  );
-  check(
-    "10 a parent must be there and committed",
-    async ({ driver }) => {
-      const absent = { code: "not_found" };
-      await expect(prepare(driver, B, { parent: A })).rejects.toMatchObject(absent);
-      await expect(driver.view(B, A, LIVE)).rejects.toMatchObject(absent);
-      await prepare(driver, A);
-      const refused = { code: "failed_precondition" };
-      await expect(prepare(driver, B, { parent: A })).rejects.toMatchObject(refused);
-      await expect(driver.view(B, A, LIVE)).rejects.toMatchObject(refused);
-      expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
-    },
-    hasLayers,
-  );
-  check(
-    "12 a view is read-only, and exists once",
-    async ({ driver, fixture }) => {
-      await prepare(driver, A);
-      await put(fixture, driver, A, "file", "base");
-      await driver.commit(A, B, LIVE);
-      await driver.view(C, B, LIVE);
-      await driver.view(C, B, LIVE);
-      expect(await driver.list(LIVE)).toEqual([
-        info(B, "committed"),
-        info(C, "view", { parent: B }),
-      ]);
-      const [mount] = await driver.mounts(C, { readOnly: false }, LIVE);
-      expect(mount?.options).toEqual(["ro"]);
-      expect(await fixture.write(mount?.source ?? "", "file", new Uint8Array(1))).toBe("EROFS");
-      await expect(prepare(driver, C, { parent: B })).rejects.toMatchObject({
-        code: "already_exists",
-      });
-    },
-    hasLayers,
-  );
-  check(
-    "15 a parent cannot be removed, and the refusal names a child",
-    async ({ driver, fixture }) => {
-      await prepare(driver, A);
-      await put(fixture, driver, A, "file", "base");
-      await driver.commit(A, B, LIVE);
-      await prepare(driver, C, { parent: B });
-      await expect(driver.remove(B, LIVE)).rejects.toMatchObject({
-        code: "failed_precondition",
-        detail: { child: C },
-      });
-      expect(await textOf(fixture, driver, C, "file")).toBe("base");
-      await driver.remove(C, LIVE);
-      await driver.remove(B, LIVE);
-      expect(await driver.list(LIVE)).toEqual([]);
-    },
-    hasLayers,
-  );
-  check(
-    "18 a layer from a parent has a limit of its own",
-    async ({ driver, fixture }) => {
-      await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
-      await fixture.write(await sourceOf(driver, A), "x", new Uint8Array(LIMIT_BYTES / 2).fill(1));
-      await driver.commit(A, B, LIVE);
-      const small = prepare(driver, C, { parent: B, sizeBytes: LIMIT_BYTES / 4 });
-      await expect(small).rejects.toMatchObject({ code: "failed_precondition" });
-      expect(await driver.list(LIVE)).toEqual([info(B, "committed")]);
-      expect(await fixture.leftovers()).toEqual([]);
-      await prepare(driver, C, { parent: B, sizeBytes: LIMIT_BYTES });
-      const { outcome, bytes } = await fill(fixture, await sourceOf(driver, C), 4 * LIMIT_BYTES);
-      expect(outcome).not.toBe("written");
-      expect(bytes).toBeLessThanOrEqual(LIMIT_BYTES / 2);
-    },
-    (traits) => hasLayers(traits) && hasLimits(traits),
-  );
-}
-
 function lookTests(check: Check, { traits }: DriverHarness): void {
   check("16 mounts answers a bind, read-only when asked", async ({ driver }) => {
     await prepare(driver, A);
@@ -503,9 +251,4 @@ function lookTests(check: Check, { traits }: DriverHarness): void {
     expect(availableBytes).toBeGreaterThan(0);
     expect(availableBytes).toBeLessThanOrEqual(totalBytes);
   });
-}
-
-/** Waits until something holds that follows its cause late, as a file system's books do. */
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  await expect.poll(holds, { timeout: 40_000, interval: 50 }).toBe(true);
 }

@@ -1,0 +1,61 @@
+import { Failure } from "../../core/failure.ts";
+import type { PoolLook } from "../../core/pool/choose.ts";
+import type { Exec } from "../../core/ports/exec.ts";
+import type { DriverPorts } from "../shared/ports.ts";
+
+const PROBE_TIMEOUT_MS = 10_000;
+
+/** Looks at the machine for the choice of `auto`. Leaves nothing behind. @param directory Is there, and writable. */
+export async function lookForPool(
+  directory: string,
+  ports: DriverPorts,
+  signal: AbortSignal,
+): Promise<PoolLook> {
+  const { type, availableBytes } = await ports.kernel.statFileSystem(directory);
+  const reflink = await canClone(directory, ports);
+  const btrfsLoop =
+    (await ports.files.stat("/dev/loop-control")) !== undefined &&
+    (await runs(ports.exec, ["mkfs.btrfs", "--version"], signal)) &&
+    (await kernelHasBtrfs(ports, signal));
+  return { fileSystem: type, availableBytes, reflink, btrfsLoop };
+}
+
+async function canClone(directory: string, { files, kernel }: DriverPorts): Promise<boolean> {
+  const [source, target] = [`${directory}/.reflink-probe`, `${directory}/.reflink-probe-copy`];
+  const clear = async (): Promise<void> => {
+    await files.remove(target);
+    await files.remove(source);
+  };
+  await clear();
+  try {
+    await files.createSparse(source, 4096);
+    await kernel.cloneFile(source, target);
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof Failure && thrown.code === "unimplemented") return false;
+    throw thrown;
+  } finally {
+    await clear();
+  }
+}
+
+/** Built in, loaded, or a module that a mount will load. */
+async function kernelHasBtrfs(ports: DriverPorts, signal: AbortSignal): Promise<boolean> {
+  const known = (await ports.files.readText("/proc/filesystems")) ?? "";
+  if (/\tbtrfs$/m.test(known)) return true;
+  return runs(ports.exec, ["modprobe", "--dry-run", "btrfs"], signal);
+}
+
+async function runs(
+  exec: Exec,
+  argv: readonly [string, ...string[]],
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return (await exec.run(argv, { timeoutMs: PROBE_TIMEOUT_MS }, signal)).code === 0;
+  } catch (thrown) {
+    // Not installed.
+    if (thrown instanceof Failure && thrown.code === "failed_precondition") return false;
+    throw thrown;
+  }
+}

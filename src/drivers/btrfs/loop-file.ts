@@ -1,0 +1,87 @@
+import { Failure } from "../../core/failure.ts";
+import type { MountEntry } from "../../core/ports/kernel.ts";
+import type { DriverFacts, PoolHealth } from "../../core/ports/storage-driver.ts";
+import { formatBytes } from "../../core/size.ts";
+import type { DriverPorts } from "../shared/ports.ts";
+import type { Backing } from "./backing.ts";
+import { formatBtrfs } from "./format.ts";
+
+/** A sparse file on the host's file system, behind a loop device. */
+export class LoopFile implements Backing {
+  /** So that what is deleted in the pool gives the host its room back. */
+  readonly mountOptions: readonly string[] = ["discard=async"];
+  readonly #file: string;
+  readonly #sizeBytes: number;
+  readonly #ports: DriverPorts;
+  #device = "";
+
+  /** @param sizeBytes Counts when the file is made. */
+  constructor(file: string, sizeBytes: number, ports: DriverPorts) {
+    this.#file = file;
+    this.#sizeBytes = sizeBytes;
+    this.#ports = ports;
+  }
+
+  async attach({ first }: { readonly first: boolean }, signal: AbortSignal): Promise<string> {
+    const { files, kernel } = this.#ports;
+    if ((await files.stat(this.#file)) === undefined) {
+      if (!first) {
+        throw new Failure(
+          "failed_precondition",
+          `Cannot open the pool: its file ${this.#file} is gone, and the volumes with it; put it back`,
+        );
+      }
+      await this.#make(signal);
+    }
+    const [attached] = await kernel.findLoops(this.#file);
+    this.#device = attached ?? (await kernel.attachLoop(this.#file));
+    return this.#device;
+  }
+
+  async owns({ source }: MountEntry): Promise<boolean> {
+    const { files, kernel } = this.#ports;
+    if ((await files.stat(this.#file)) === undefined) return false;
+    if (!(await kernel.findLoops(this.#file)).includes(source)) return false;
+    this.#device = source;
+    return true;
+  }
+
+  async release(): Promise<void> {
+    const { files, kernel } = this.#ports;
+    if ((await files.stat(this.#file)) === undefined) return;
+    for (const device of await kernel.findLoops(this.#file)) await kernel.detachLoop(device);
+  }
+
+  /** The host's room must be enough for every byte that the file still lacks, or btrfs will see I/O errors. */
+  async health(): Promise<PoolHealth> {
+    const { files, kernel } = this.#ports;
+    const stat = await files.stat(this.#file);
+    if (stat === undefined) {
+      return {
+        state: "warning",
+        why: `The file ${this.#file} was deleted while the pool is in use: its data goes when it is closed; copy the volumes elsewhere now`,
+      };
+    }
+    const missingBytes = stat.sizeBytes - stat.allocatedBytes;
+    const { availableBytes } = await kernel.statFileSystem(this.#file);
+    if (availableBytes >= missingBytes) return { state: "up" };
+    return {
+      state: "warning",
+      why: `The pool's file ${this.#file} may still grow by ${formatBytes(missingBytes)}, but its disk has only ${formatBytes(availableBytes)} left; when that is full, the pool becomes read-only: make room, or give the pool a disk`,
+    };
+  }
+
+  facts(): DriverFacts {
+    return { source: "file", file: this.#file, device: this.#device, loopBacked: true };
+  }
+
+  async #make(signal: AbortSignal): Promise<void> {
+    const { files, exec } = this.#ports;
+    const unfinished = `${this.#file}.new`;
+    await files.remove(unfinished);
+    await files.createSparse(unfinished, this.#sizeBytes);
+    await formatBtrfs(exec, unfinished, signal);
+    signal.throwIfAborted();
+    await files.rename(unfinished, this.#file);
+  }
+}

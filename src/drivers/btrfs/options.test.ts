@@ -1,0 +1,23 @@
+import { expect, it } from "vitest";
+import { parseBtrfsOptions } from "./options.ts";
+
+it("takes a device, a size, or neither", () => {
+  expect(parseBtrfsOptions({})).toEqual({ kind: "directory" });
+  expect(parseBtrfsOptions({ device: "/dev/disk/by-id/x" })).toEqual({
+    kind: "device",
+    device: "/dev/disk/by-id/x",
+  });
+  expect(parseBtrfsOptions({ size: "1G" })).toEqual({ kind: "file", sizeBytes: 1024 ** 3 });
+});
+
+it.each([
+  [{ device: "/dev/sdb", size: "1G" }, "together"],
+  [{ device: "sdb" }, "as a device"],
+  [{ device: "/dev/../etc/passwd" }, "as a device"],
+  [{ device: "/etc/passwd" }, "as a device"],
+  [{ size: "100M" }, "at least 256 MiB"],
+  [{ size: "lots" }, "as a size"],
+  [{ compress: "zstd" }, "it takes: device, size"],
+])("refuses %j", (options, why) => {
+  expect(() => parseBtrfsOptions(options as Record<string, string>)).toThrow(why);
+});

@@ -1,0 +1,132 @@
+import { Failure } from "../../core/failure.ts";
+import type { SubvolumeInfo } from "../../core/ports/kernel.ts";
+import type {
+  DriverFacts,
+  DriverTraits,
+  LayerUsage,
+  PoolHealth,
+  PoolSpace,
+  RootOwner,
+} from "../../core/ports/storage-driver.ts";
+import { countAllocatedBytes } from "../shared/du.ts";
+import type { DriverPorts } from "../shared/ports.ts";
+import type { Trees } from "../shared/trees.ts";
+import { AccountingFlags } from "./accounting-flags.ts";
+import type { BtrfsPlace } from "./place.ts";
+
+/**
+ * Subvolumes, limited and counted by qgroups. Not by simple quotas: those charge bytes to the subvolume that first
+ * wrote them, so they cannot say what removing one frees, nor let go of what only a snapshot still holds.
+ */
+export class BtrfsTrees implements Trees {
+  readonly traits: DriverTraits;
+  readonly #place: BtrfsPlace;
+  readonly #ports: DriverPorts;
+  readonly #flags: AccountingFlags;
+  #root = "";
+
+  constructor(place: BtrfsPlace, ports: DriverPorts) {
+    this.#place = place;
+    this.#ports = ports;
+    this.#flags = new AccountingFlags(ports);
+    this.traits = {
+      sizeLimit: { errno: "EDQUOT" },
+      liveSnapshots: "atomic",
+      instantClones: true,
+      layers: true,
+      // Accounting costs the owner of a file system, so in somebody else's it waits for the first limit.
+      instantUsage: place.ours,
+    };
+  }
+
+  async open(signal: AbortSignal): Promise<string> {
+    this.#root = await this.#place.open(signal);
+    if (this.#place.ours) {
+      await this.#ports.kernel.enableQuotas(this.#root);
+      await this.#flags.keepExact(this.#root, signal);
+    }
+    return this.#root;
+  }
+
+  close(): Promise<void> {
+    return this.#place.close();
+  }
+
+  ensureUp(): Promise<void> {
+    return this.#place.ensureUp();
+  }
+
+  async health(): Promise<PoolHealth> {
+    const health = await this.#place.health();
+    if (health.state !== "up" || !(await this.#flags.isInconsistent(this.#root))) return health;
+    return {
+      state: "warning",
+      why: `The accounting of the btrfs at ${this.#root} is inconsistent: size limits may not hold; run "btrfs quota rescan -w ${this.#root}"`,
+    };
+  }
+
+  facts(): DriverFacts {
+    return this.#place.facts();
+  }
+
+  async space(): Promise<PoolSpace> {
+    const { totalBytes, availableBytes } = await this.#ports.kernel.statFileSystem(this.#root);
+    return { totalBytes, availableBytes };
+  }
+
+  async create(path: string, { uid, gid, mode }: RootOwner): Promise<void> {
+    await this.#ports.kernel.createSubvolume(path);
+    await this.#ports.files.setOwner(path, { uid, gid });
+    // After the owner: chown takes the set-id bits away.
+    await this.#ports.files.setMode(path, mode);
+  }
+
+  copy(source: string, target: string, options: { readonly readOnly: boolean }): Promise<void> {
+    return this.#ports.kernel.snapshotSubvolume(source, target, options);
+  }
+
+  async seal(path: string): Promise<void> {
+    const { readOnly } = await this.#get(path);
+    if (!readOnly) await this.#ports.kernel.setSubvolumeReadOnly(path, true);
+    await this.limit(path, null);
+  }
+
+  async limit(path: string, sizeBytes: number | null): Promise<void> {
+    const { kernel } = this.#ports;
+    const usage = await kernel.subvolumeUsage(path);
+    if (usage === undefined) {
+      if (sizeBytes === null) return;
+      await kernel.enableQuotas(this.#root);
+    } else if (usage.limitBytes === sizeBytes) return;
+    await kernel.limitSubvolume(path, sizeBytes);
+  }
+
+  async usage(path: string, signal: AbortSignal): Promise<LayerUsage> {
+    const usage = await this.#ports.kernel.subvolumeUsage(path);
+    if (usage !== undefined) {
+      const { referencedBytes, exclusiveBytes } = usage;
+      return { referencedBytes, exclusiveBytes };
+    }
+    const bytes = await countAllocatedBytes(this.#ports.exec, path, signal);
+    return { referencedBytes: bytes, exclusiveBytes: bytes };
+  }
+
+  async remove(path: string): Promise<void> {
+    const found = await this.#ports.kernel.findSubvolume(path);
+    if (found !== undefined) await this.#ports.kernel.removeSubvolume(path);
+  }
+
+  settle(): Promise<void> {
+    return this.#ports.kernel.commitSubvolumes(this.#root);
+  }
+
+  flush(path: string): Promise<void> {
+    return this.#ports.kernel.commitSubvolumes(path);
+  }
+
+  async #get(path: string): Promise<SubvolumeInfo> {
+    const found = await this.#ports.kernel.findSubvolume(path);
+    if (found !== undefined) return found;
+    throw new Failure("data_loss", `Cannot use the layer at ${path}: its subvolume is gone`);
+  }
+}

@@ -1,0 +1,154 @@
+import { expect } from "vitest";
+import type { DriverTraits } from "../../src/core/ports/storage-driver.ts";
+import type { Check } from "./storage-driver.ts";
+import {
+  A,
+  B,
+  C,
+  D,
+  info,
+  LIVE,
+  prepare,
+  put,
+  sourceOf,
+  textOf,
+} from "./storage-driver-fixture.ts";
+
+const hasLayers = (traits: DriverTraits): boolean => traits.layers;
+const hasSnapshots = (traits: DriverTraits): boolean => traits.liveSnapshots !== false;
+
+/** Sentences 8 to 15, as far as they are about layers upon layers. */
+export function storageDriverLayerTests(check: Check): void {
+  commitTests(check);
+  parentTests(check);
+}
+
+function commitTests(check: Check): void {
+  check("13 commit gives the layer its new id and no limit", async ({ driver, reopen }) => {
+    await prepare(driver, A);
+    await driver.commit(A, B, LIVE);
+    await driver.commit(A, B, LIVE);
+    expect(await driver.list(LIVE)).toEqual([info(B, "committed")]);
+    expect(await (await reopen()).list(LIVE)).toEqual([info(B, "committed")]);
+  });
+  check("13 commit needs an active layer and a free id", async ({ driver }) => {
+    await expect(driver.commit(A, B, LIVE)).rejects.toMatchObject({ code: "not_found" });
+    await prepare(driver, A);
+    await prepare(driver, B);
+    await expect(driver.commit(A, B, LIVE)).rejects.toMatchObject({ code: "already_exists" });
+    await driver.commit(A, C, LIVE);
+    await expect(driver.commit(B, C, LIVE)).rejects.toMatchObject({ code: "already_exists" });
+    await expect(driver.commit(C, D, LIVE)).rejects.toMatchObject({ code: "failed_precondition" });
+    expect(await driver.list(LIVE)).toEqual([info(B, "active"), info(C, "committed")]);
+  });
+  check(
+    "14 a snapshot keeps the content of its instant, and the layer goes on",
+    async ({ driver, fixture }) => {
+      await prepare(driver, A);
+      await put(fixture, driver, A, "file", "one");
+      await driver.snapshot(A, B, LIVE);
+      await put(fixture, driver, A, "file", "two");
+      await driver.snapshot(A, B, LIVE);
+      expect(await driver.list(LIVE)).toEqual([info(A, "active"), info(B, "committed")]);
+      await driver.view(C, B, LIVE);
+      expect(await textOf(fixture, driver, C, "file")).toBe("one");
+      expect(await textOf(fixture, driver, A, "file")).toBe("two");
+    },
+    (traits) => hasSnapshots(traits) && hasLayers(traits),
+  );
+  check(
+    "14 a snapshot needs an active layer and a free id",
+    async ({ driver }) => {
+      await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject({ code: "not_found" });
+      await prepare(driver, A);
+      await prepare(driver, B);
+      await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject({ code: "already_exists" });
+      await driver.commit(A, C, LIVE);
+      const refused = { code: "failed_precondition" };
+      await expect(driver.snapshot(C, D, LIVE)).rejects.toMatchObject(refused);
+    },
+    hasSnapshots,
+  );
+  check(
+    "14 a snapshot is refused without the trait",
+    async ({ driver }) => {
+      await prepare(driver, A);
+      await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject({ code: "unimplemented" });
+    },
+    (traits) => !hasSnapshots(traits),
+  );
+}
+
+function parentTests(check: Check): void {
+  check(
+    "8 a layer from a parent has its content and root, and changes alone",
+    async ({ driver, fixture }) => {
+      const owner = { uid: 11, gid: 22, mode: 0o1750 };
+      await prepare(driver, A, { owner });
+      await put(fixture, driver, A, "file", "base");
+      await driver.commit(A, B, LIVE);
+      await prepare(driver, C, { parent: B });
+      await prepare(driver, D, { parent: B });
+      const root = await fixture.root(await sourceOf(driver, C));
+      expect(root).toEqual({ ...owner, names: ["file"] });
+      await put(fixture, driver, C, "file", "changed");
+      expect(await textOf(fixture, driver, D, "file")).toBe("base");
+      await driver.view(A, B, LIVE);
+      expect(await textOf(fixture, driver, A, "file")).toBe("base");
+    },
+    hasLayers,
+  );
+  check(
+    "10 a parent must be there and committed",
+    async ({ driver }) => {
+      const absent = { code: "not_found" };
+      await expect(prepare(driver, B, { parent: A })).rejects.toMatchObject(absent);
+      await expect(driver.view(B, A, LIVE)).rejects.toMatchObject(absent);
+      await prepare(driver, A);
+      const refused = { code: "failed_precondition" };
+      await expect(prepare(driver, B, { parent: A })).rejects.toMatchObject(refused);
+      await expect(driver.view(B, A, LIVE)).rejects.toMatchObject(refused);
+      expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
+    },
+    hasLayers,
+  );
+  check(
+    "12 a view is read-only, and exists once",
+    async ({ driver, fixture }) => {
+      await prepare(driver, A);
+      await put(fixture, driver, A, "file", "base");
+      await driver.commit(A, B, LIVE);
+      await driver.view(C, B, LIVE);
+      await driver.view(C, B, LIVE);
+      expect(await driver.list(LIVE)).toEqual([
+        info(B, "committed"),
+        info(C, "view", { parent: B }),
+      ]);
+      const [mount] = await driver.mounts(C, { readOnly: false }, LIVE);
+      expect(mount?.options).toEqual(["ro"]);
+      expect(await fixture.write(mount?.source ?? "", "file", new Uint8Array(1))).toBe("EROFS");
+      await expect(prepare(driver, C, { parent: B })).rejects.toMatchObject({
+        code: "already_exists",
+      });
+    },
+    hasLayers,
+  );
+  check(
+    "15 a parent cannot be removed, and the refusal names a child",
+    async ({ driver, fixture }) => {
+      await prepare(driver, A);
+      await put(fixture, driver, A, "file", "base");
+      await driver.commit(A, B, LIVE);
+      await prepare(driver, C, { parent: B });
+      await expect(driver.remove(B, LIVE)).rejects.toMatchObject({
+        code: "failed_precondition",
+        detail: { child: C },
+      });
+      expect(await textOf(fixture, driver, C, "file")).toBe("base");
+      await driver.remove(C, LIVE);
+      await driver.remove(B, LIVE);
+      expect(await driver.list(LIVE)).toEqual([]);
+    },
+    hasLayers,
+  );
+}
