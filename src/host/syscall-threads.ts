@@ -1,0 +1,102 @@
+import { Worker } from "node:worker_threads";
+import { Failure } from "../core/failure.ts";
+import { failureOfErrno } from "./errno.ts";
+import type { SyscallAnswer, SyscallRequest, Syscalls } from "./syscall-message.ts";
+
+/** Most threads at once. A call that hangs occupies one until it ends. */
+export const THREAD_LIMIT = 16;
+/** How many calls may wait for a thread; more are refused with `unavailable`. */
+export const WAITING_LIMIT = 10_000;
+/** How long a thread beyond the first may be idle before it ends, in milliseconds. */
+const IDLE_MS = 10_000;
+
+interface Job {
+  readonly request: SyscallRequest;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  job: Job | undefined;
+  idle: NodeJS.Timeout | undefined;
+}
+
+/**
+ * Makes system calls that can wait, off the event loop: each in a worker thread, one call a thread at a time. One
+ * thread is kept warm; more come while all are busy, so that a call that hangs holds up no other.
+ */
+export class SyscallThreads {
+  readonly #threads = new Set<Thread>();
+  readonly #waiting: Job[] = [];
+
+  /** @throws {Failure} as `errno.ts` maps the call's errno; `unavailable` when {@link WAITING_LIMIT} calls wait. */
+  call<Name extends keyof Syscalls>(
+    name: Name,
+    ...args: Parameters<Syscalls[Name]>
+  ): Promise<ReturnType<Syscalls[Name]>> {
+    return new Promise((resolve, reject) => {
+      const take = (value: unknown): void => resolve(value as ReturnType<Syscalls[Name]>);
+      this.#give({ request: { name, args }, resolve: take, reject });
+    });
+  }
+
+  #give(job: Job): void {
+    const idle = [...this.#threads].find((thread) => thread.job === undefined);
+    if (idle !== undefined) this.#run(idle, job);
+    else if (this.#threads.size < THREAD_LIMIT) this.#run(this.#start(), job);
+    else if (this.#waiting.length < WAITING_LIMIT) this.#waiting.push(job);
+    else
+      job.reject(
+        new Failure("unavailable", "Cannot reach the storage: too many calls wait for it"),
+      );
+  }
+
+  #run(thread: Thread, job: Job): void {
+    clearTimeout(thread.idle);
+    thread.job = job;
+    thread.worker.postMessage(job.request);
+  }
+
+  #start(): Thread {
+    const worker = new Worker(new URL("./syscall-worker.ts", import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+    });
+    const thread: Thread = { worker, job: undefined, idle: undefined };
+    this.#threads.add(thread);
+    worker.unref();
+    worker.on("message", (answer: SyscallAnswer) => this.#finish(thread, answer));
+    worker.on("error", (cause) => this.#lose(thread, cause));
+    worker.on("exit", () => this.#lose(thread, new Error("the thread ended")));
+    return thread;
+  }
+
+  #finish(thread: Thread, answer: SyscallAnswer): void {
+    const { job } = thread;
+    thread.job = undefined;
+    if (job !== undefined) {
+      if ("value" in answer) job.resolve(answer.value);
+      else job.reject(failureOfErrno(answer.call, answer.path, answer.errno));
+    }
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#run(thread, next);
+    else if (this.#threads.size > 1) this.#endWhenIdle(thread);
+  }
+
+  #endWhenIdle(thread: Thread): void {
+    thread.idle = setTimeout(() => {
+      this.#threads.delete(thread);
+      void thread.worker.terminate();
+    }, IDLE_MS);
+    thread.idle.unref();
+  }
+
+  #lose(thread: Thread, cause: unknown): void {
+    this.#threads.delete(thread);
+    thread.job?.reject(new Failure("internal", "Internal error", { cause }));
+    thread.job = undefined;
+  }
+}
+
+/** The daemon's threads for system calls. */
+export const syscallThreads: SyscallThreads = new SyscallThreads();

@@ -1,0 +1,49 @@
+import { statfsSync } from "node:fs";
+import type { FileSystemStat } from "../core/ports/kernel.ts";
+
+/*
+ * Every call that may wait: each exported function is what a syscall thread can be asked to do.
+ */
+
+export { renameNoReplace } from "./libc.ts";
+export {
+  commitSubvolumes,
+  createSubvolume,
+  enableQuotas,
+  findSubvolume,
+  limitSubvolume,
+  removeQgroups,
+  removeSubvolume,
+  setSubvolumeReadOnly,
+  snapshotSubvolume,
+  subvolumeUsage,
+} from "./syscalls-btrfs.ts";
+export { attachLoop, detachLoop, findLoops } from "./syscalls-loop.ts";
+export { cloneFile, mountRequest, unmountTarget } from "./syscalls-mount.ts";
+
+/** Magic numbers of statfs(2) (linux/magic.h, 6.1) by the names of `/proc/filesystems`. */
+const TYPE_OF_MAGIC: ReadonlyMap<number, string> = new Map([
+  [0x9123683e, "btrfs"],
+  [0x58465342, "xfs"],
+  [0xef53, "ext4"],
+  [0x01021994, "tmpfs"],
+  [0x794c7630, "overlay"],
+  [0x2fc12fc1, "zfs"],
+  [0x65735546, "fuse"],
+  [0x6969, "nfs"],
+  [0xff534d42, "cifs"],
+  [0x9fa0, "proc"],
+  [0x62656572, "sysfs"],
+]);
+
+/** `Kernel.statFileSystem`. */
+export function statFileSystem(path: string): FileSystemStat {
+  const { type, bsize, blocks, bavail, files, ffree } = statfsSync(path);
+  return {
+    type: TYPE_OF_MAGIC.get(type) ?? `0x${type.toString(16)}`,
+    totalBytes: blocks * bsize,
+    availableBytes: bavail * bsize,
+    totalInodes: files,
+    availableInodes: ffree,
+  };
+}
