@@ -1,7 +1,12 @@
+import { Failure } from "../core/failure.ts";
+import { quote } from "../core/name.ts";
+import { choosePool } from "../core/pool/choose.ts";
+import type { PoolRecord, PoolSpec } from "../core/pool/pool.ts";
 import type { StorageDriver } from "../core/ports/storage-driver.ts";
+import { lookForPool } from "./auto/look.ts";
 import { createBtrfsDriver } from "./btrfs/driver.ts";
 import { createDirectoryDriver } from "./directory/driver.ts";
-import type { DriverOptions } from "./shared/options.ts";
+import { type DriverOptions, ensureKnown } from "./shared/options.ts";
 import type { DriverPorts } from "./shared/ports.ts";
 
 /** Name of a driver. */
@@ -21,6 +26,37 @@ export const DRIVERS: Readonly<Record<DriverName, DriverFactory>> = {
 };
 
 /** True when there is a driver of this name. */
-export function isDriverName(name: string): name is DriverName {
+function isDriverName(name: string): name is DriverName {
   return Object.hasOwn(DRIVERS, name);
+}
+
+/** What the pools service makes pools with. */
+export interface DriverMaker {
+  choose(spec: PoolSpec): Promise<Pick<PoolRecord, "driver" | "options" | "why">>;
+  build(pool: PoolRecord): StorageDriver;
+}
+
+/**
+ * Makes the pools of a node, each in a directory of its own name.
+ *
+ * @param poolsDirectory Canonical and absolute; is there.
+ */
+export function poolMaker(poolsDirectory: string, ports: DriverPorts): DriverMaker {
+  return {
+    choose: async ({ driver, options }) => {
+      if (driver !== "auto") return { driver, options, why: "the configuration asks for it" };
+      ensureKnown("auto", options, []);
+      return choosePool(await lookForPool(poolsDirectory, ports, new AbortController().signal));
+    },
+    build: ({ name, driver, options }) => {
+      if (!isDriverName(driver)) {
+        const known = ["auto", ...Object.keys(DRIVERS)].join(", ");
+        throw new Failure(
+          "invalid_argument",
+          `Cannot make pool "${name}" with driver ${quote(driver)}: there is ${known}`,
+        );
+      }
+      return DRIVERS[driver](`${poolsDirectory}/${name}`, options, ports);
+    },
+  };
 }

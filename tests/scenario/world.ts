@@ -1,0 +1,91 @@
+import { parsePoolName } from "../../src/core/name.ts";
+import type { Engine } from "../../src/core/ports/engine.ts";
+import type { Log } from "../../src/core/ports/log.ts";
+import { poolMaker } from "../../src/drivers/index.ts";
+import { buildNode, type Node, type NodeSettings } from "../../src/services/node.ts";
+import { type FaultTime, failingAt } from "../../src/sim/failing.ts";
+import { SimMachine } from "../../src/sim/machine.ts";
+import { emptyStoreDisk, SimStore, type SimStoreDisk } from "../../src/sim/store.ts";
+
+const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+/** A fault for one daemon: its nth call of any port, counted from when it was built, goes wrong. */
+export interface Fault {
+  readonly nth: number;
+  readonly when: FaultTime;
+}
+
+/** A daemon on the simulated machine. */
+export interface Daemon {
+  readonly node: Node;
+  /** The call that went wrong, as `files.rename`; undefined when none has. */
+  readonly hit: () => string | undefined;
+  /** How many calls it has made. */
+  readonly calls: () => number;
+  /** Resolves when a fault was a crash. */
+  readonly crashed: Promise<void>;
+}
+
+/** One simulated machine; daemons are booted on it one after the other. */
+export class World {
+  readonly machine: SimMachine;
+  readonly engines: Engine[] = [];
+  readonly signal: AbortSignal = new AbortController().signal;
+  settings: NodeSettings;
+  readonly #store: SimStoreDisk = emptyStoreDisk();
+  #runtime: SimStoreDisk = emptyStoreDisk();
+
+  /** @param driver Of the default pool; `btrfs` lies in a loop file of 4 GiB. */
+  constructor(driver: "btrfs" | "directory" = "btrfs", seed = 1) {
+    this.machine = new SimMachine({ seed });
+    const options: Record<string, string> = driver === "btrfs" ? { size: "4G" } : {};
+    const name = parsePoolName("default");
+    for (const directory of ["/var/lib/lagan", "/var/lib/lagan/pools"]) {
+      this.machine.init.makeDirectories(directory);
+    }
+    this.machine.sync();
+    this.settings = {
+      pools: [{ name, driver, options }],
+      defaultPool: name,
+      profiles: new Map(),
+      trashKeepMs: 86_400_000,
+    };
+  }
+
+  /** A daemon that is up. */
+  async boot(): Promise<Node> {
+    const { node } = this.build();
+    await node.start(this.signal);
+    return node;
+  }
+
+  /** A daemon that has not started yet. */
+  build(fault?: Fault): Daemon {
+    const { clock, random, kernel, files, exec } = this.machine.start();
+    const store = new SimStore(this.machine.clock, this.#store);
+    const failing = failingAt(
+      { store, kernel, files, exec },
+      fault?.nth ?? 0,
+      fault?.when ?? "before",
+    );
+    const { ports } = failing;
+    const node = buildNode(
+      {
+        store: ports.store,
+        runtime: new SimStore(this.machine.clock, this.#runtime),
+        maker: poolMaker("/var/lib/lagan/pools", ports),
+        kernel: ports.kernel,
+        engines: this.engines,
+        ...{ clock, random, log: silent },
+      },
+      this.settings,
+    );
+    return { node, hit: failing.hit, calls: failing.calls, crashed: failing.crashed };
+  }
+
+  /** The machine loses its power and starts again; what lies in /run is gone. */
+  reboot(): void {
+    this.machine.reboot();
+    this.#runtime = emptyStoreDisk();
+  }
+}
