@@ -13,6 +13,7 @@ port.on("message", (request: SyscallRequest) => {
 });
 
 function answer({ name, args }: SyscallRequest): SyscallAnswer {
+  // biome-ignore lint/performance/noDynamicNamespaceImportAccess: nothing here is bundled.
   const call = syscalls[name] as (...given: readonly unknown[]) => unknown;
   try {
     return { value: call(...args) };
