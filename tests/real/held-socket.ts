@@ -3,6 +3,7 @@ import koffi from "koffi";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
+const POLLIN = 1;
 const SOCK_CLOEXEC = 0o2000000;
 
 /**
@@ -31,6 +32,15 @@ export class HeldSocket {
     }
     this.path = path;
     this.descriptor = descriptor;
+  }
+
+  /** True while somebody has connected whom no daemon has taken on yet. */
+  get waitedFor(): boolean {
+    // struct pollfd: descriptor, events, and what came of them.
+    const entry = Buffer.alloc(8);
+    entry.writeInt32LE(this.descriptor, 0);
+    entry.writeInt16LE(POLLIN, 4);
+    return koffi.load(null).func("int poll(void *, unsigned long, int)")(entry, 1, 0) === 1;
   }
 
   /** Those who wait are disconnected. The socket's file stays, as systemd leaves it. */

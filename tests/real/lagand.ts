@@ -1,5 +1,5 @@
 import { Background } from "./background.ts";
-import { eventually } from "./command.ts";
+import { eventually, type Outcome } from "./command.ts";
 import { HeldSocket } from "./held-socket.ts";
 import { type Namespace, PLUGIN_DIRECTORY } from "./namespace.ts";
 import { call } from "./unix-http.ts";
@@ -73,20 +73,31 @@ export class Lagand {
     this.#options = options;
     const namespace = this.#namespace;
     const config = await namespace.write("lagan.yaml", options.config ?? DIRECTORY_POOL);
-    const argv = [
-      process.execPath,
-      this.#program.entry,
-      ...["--state-dir", namespace.path("state"), "--run-dir", namespace.path("run")],
-      ...["--docker-plugin-dir", this.pluginDirectory, "--config", config],
-      ...["--engine", this.#program.engineAddress],
-      ...(options.args ?? []),
-    ];
+    const argv = this.#argv(config, options.args);
     const held = options.activated ? this.hold() : undefined;
     this.#process = new Background(namespace.enter(held === undefined ? argv : activated(argv)), {
       env: { ...namespace.env, ...options.env },
       logFile: namespace.path("lagand.log"),
       inherited: held === undefined ? [] : [held.descriptor],
     });
+  }
+
+  #argv(config: string, args: readonly string[] = []): readonly string[] {
+    const namespace = this.#namespace;
+    return [
+      process.execPath,
+      this.#program.entry,
+      ...["--state-dir", namespace.path("state"), "--run-dir", namespace.path("run")],
+      ...["--docker-plugin-dir", this.pluginDirectory, "--config", config],
+      ...["--engine", this.#program.engineAddress],
+      ...args,
+    ];
+  }
+
+  /** Runs another one on the same directories to its end, with this text as configuration. */
+  async runToEnd(text: string): Promise<Outcome> {
+    const config = await this.#namespace.write("other.yaml", text);
+    return this.#namespace.run(this.#argv(config), { timeoutMs: 20_000 });
   }
 
   /** Waits until REST answers and the plugin socket is there. Rejects with the log when lagand ends instead. */
