@@ -6,13 +6,20 @@ import { join } from "node:path";
  * directory, in the environment of all that it starts, and in the cgroup of its containers.
  */
 
-/** Pids of the processes that belong to the machine `name`, containers included; never this one. */
+/** Pids of the processes that belong to the machine `name`, containers included; never this one and those that started it. */
 export function findProcesses(name: string): readonly number[] {
+  const own = new Set(lineOf(process.pid));
   return readdirSync("/proc")
-    .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
+    .filter((entry) => /^\d+$/.test(entry) && !own.has(Number(entry)))
     .filter((pid) => ["cmdline", "environ", "cgroup"].some((file) => tells(pid, file, name)))
     .filter((pid) => stateOf(pid) !== "Z")
     .map(Number);
+}
+
+/** A process, its parent, and so on. */
+function lineOf(pid: number): readonly number[] {
+  const parent = /^PPid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1];
+  return parent === undefined || parent === "0" ? [pid] : [pid, ...lineOf(Number(parent))];
 }
 
 function tells(pid: string, file: string, name: string): boolean {

@@ -33,7 +33,7 @@ export class Namespace {
   #closed = false;
 
   private constructor(directory: string, anchor: ChildProcess) {
-    this.name = directory.slice(directory.lastIndexOf("/") + 1);
+    this.name = nameOf(directory);
     this.directory = directory;
     this.#anchor = anchor;
   }
@@ -122,26 +122,39 @@ export class Namespace {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await eventually(
-      `${this.name}: all processes ended`,
-      () => {
-        thawCgroups(this.name);
-        const pids = findProcesses(this.name);
-        // The anchor is one of them: its argument is the directory.
-        for (const pid of pids) kill(pid);
-        return pids.length === 0;
-      },
-      { timeoutMs: 30_000 },
-    );
-    // The last process took the namespace and its mounts along; a pool's loop device follows its mount.
-    await eventually(`${this.name}: loop devices free`, async () => {
-      const loops = findLoops(this.name);
-      for (const device of loops) await run(["losetup", "-d", device]);
-      return loops.length === 0;
-    });
-    removeCgroups(this.name);
-    await rm(this.directory, { recursive: true, force: true, maxRetries: 10 });
+    await endNamespace(this.directory);
   }
+}
+
+/** Ends everything that runs in the namespace with this scratch directory, by pid, and removes every trace. */
+export async function endNamespace(directory: string): Promise<void> {
+  const name = nameOf(directory);
+  await eventually(
+    `${name}: all processes ended`,
+    () => {
+      thawCgroups(name);
+      const pids = findProcesses(name);
+      // The anchor is one of them: its argument is the directory.
+      for (const pid of pids) kill(pid);
+      return pids.length === 0;
+    },
+    { timeoutMs: 30_000 },
+  );
+  // The last process took the namespace and its mounts along; a pool's loop device follows its mount.
+  await eventually(`${name}: loop devices free`, async () => {
+    const loops = findLoops(name);
+    for (const device of loops) await run(["losetup", "-d", device]);
+    return loops.length === 0;
+  });
+  removeCgroups(name);
+  await rm(directory, { recursive: true, force: true, maxRetries: 10 });
+}
+
+/** The random word that is the last component of a scratch directory; anything else is refused. */
+function nameOf(directory: string): string {
+  const [, name] = /\/(lagan-[\w-]{8,})$/.exec(directory) ?? [];
+  if (name === undefined) throw new Error(`Not the scratch directory of a machine: ${directory}`);
+  return name;
 }
 
 async function readiness(anchor: ChildProcess): Promise<void> {
