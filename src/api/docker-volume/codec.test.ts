@@ -1,0 +1,87 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { parseVolumeName } from "../../core/name.ts";
+import { formatVolume, parseCreate, parseMount, parseNamed } from "./codec.ts";
+
+it.each([
+  ["from docker volume create", '{"Name":"data","Opts":{"size":"10M"}}', 10 * 1024 ** 2],
+  ["from docker run", '{"Name":"data","Opts":null}', undefined],
+  ["from Podman", '{"Name":"data"}', undefined],
+])("reads a creation %s", (_, body, sizeBytes) => {
+  const { name, options } = parseCreate(body);
+  expect([name, options.sizeBytes]).toEqual(["data", sizeBytes]);
+});
+
+it.each([
+  ["", "its body is empty"],
+  ["  \n", "its body is empty"],
+  ["nonsense", "is not JSON"],
+  ["[]", "the body"],
+  ["null", "the body"],
+  ["1", "the body"],
+  ["{}", "Name"],
+  ['{"name":"data"}', "Name"],
+  ['{"Name":1}', "Name"],
+  ['{"Name":""}', "volume name"],
+  ['{"Name":"../escape"}', "volume name"],
+  ['{"Name":"we/ird name"}', "volume name"],
+  ['{"Name":"data","Opts":[]}', "Opts"],
+  ['{"Name":"data","Opts":{"size":1}}', "Opts.size"],
+  ['{"Name":"data","Opts":{"size":null}}', "Opts.size"],
+])("refuses creation %j and says why", (body, why) => {
+  expect(() => parseCreate(body)).toThrow(
+    expect.objectContaining({ code: "invalid_argument", message: expect.stringContaining(why) }),
+  );
+});
+
+it.each([
+  '{"Name":"data"}',
+  '{"Name":"data","ID":""}',
+  '{"Name":"data","ID":"a\\u0000b"}',
+  '{"Name":"data","ID":7}',
+])("refuses mount %j", (body) => {
+  expect(() => parseMount(body)).toThrow(expect.objectContaining({ code: "invalid_argument" }));
+});
+
+it("answers any body with a name or a Failure", () => {
+  const bodies = fc.oneof(
+    fc.string(),
+    fc.json(),
+    fc.record({ Name: fc.string() }).map((v) => JSON.stringify(v)),
+  );
+  fc.assert(
+    fc.property(bodies, (body) => {
+      try {
+        parseNamed(body);
+      } catch (thrown) {
+        expect(thrown).toMatchObject({ name: "Failure" });
+      }
+    }),
+  );
+});
+
+it("never says an empty mountpoint, and says the time as RFC 3339", () => {
+  const shown = formatVolume(
+    {
+      id: "019b76da-a800-75a8-996a-13855915cbc7" as never,
+      name: parseVolumeName("data"),
+      spec: {
+        sizeBytes: null,
+        pool: "default" as never,
+        profile: null,
+        uid: null,
+        gid: null,
+        mode: null,
+      },
+      labels: {},
+      protected: false,
+      head: "019b76da-a800-75a8-996a-13855915cbc8" as never,
+      createdAt: 1_767_225_600_123,
+      status: { state: "ready" },
+    },
+    { driver: "btrfs", health: "ok", mounts: 0, usage: undefined, mountpoint: undefined },
+  );
+  expect(shown).not.toHaveProperty("Mountpoint");
+  expect(shown.CreatedAt).toBe("2026-01-01T00:00:00.123Z");
+  expect(shown.Status).toMatchObject({ size: "no limit", used: "not measured" });
+});

@@ -1,0 +1,73 @@
+import { readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { parseConfig } from "./config.ts";
+
+it("is all defaults when empty", () => {
+  expect(parseConfig("")).toEqual({
+    stateDir: "/var/lib/lagan",
+    runDir: "/run/lagan",
+    dockerPluginDir: "/run/docker/plugins",
+    defaultPool: "default",
+    pools: [{ name: "default", driver: "auto", options: {} }],
+    profiles: new Map(),
+    trashKeepMs: 86_400_000,
+    engines: ["unix:///var/run/docker.sock"],
+    logLevel: "info",
+  });
+});
+
+it("reads the example of docs/configuration.md", () => {
+  const [, example = ""] =
+    /```yaml\n([\s\S]*?)```/.exec(readFileSync("docs/configuration.md", "utf8")) ?? [];
+  const config = parseConfig(example);
+  expect(config.pools.map(({ name, driver }) => `${name}: ${driver}`)).toEqual([
+    "default: auto",
+    "fast: btrfs",
+    "bulk: directory",
+  ]);
+  expect(config.pools[1]?.options).toEqual({ device: "/dev/nvme1n1" });
+  expect([...config.profiles]).toEqual([
+    [
+      "db",
+      { sizeBytes: 10 * 1024 ** 3, uid: 999, gid: 999, mode: 0o700, labels: { kind: "database" } },
+    ],
+  ]);
+});
+
+it("adds the default pool to pools that are named", () => {
+  expect(parseConfig("pools: { fast: { driver: btrfs } }").pools.map(({ name }) => name)).toEqual([
+    "default",
+    "fast",
+  ]);
+});
+
+it.each([
+  ["trash: { keep: 0 }", 0],
+  ["trash: { keep: 7d }", 7 * 86_400_000],
+  ["trash: { keep: forever }", null],
+])("reads %s", (text, keepMs) => {
+  expect(parseConfig(text).trashKeepMs).toBe(keepMs);
+});
+
+it.each([
+  ["a: [1", "not YAML"],
+  ["stateDir: 1", "stateDir"],
+  ["stateDir: var/lib", "stateDir: must be an absolute path"],
+  ["statedir: /x", "statedir"],
+  ["- 1", "the file"],
+  ["pools: { UP: {} }", "pool name"],
+  ["pools: { a: { driver: [1] } }", "pools.a.driver"],
+  ["pools: { a: { size: [1] } }", "pools.a"],
+  ["defaultPool: fast", 'there is no pool "fast"'],
+  ["profiles: { db: { sise: 1G } }", "unknown"],
+  ["profiles: { db: { profile: x } }", "cannot have a profile"],
+  ["trash: { keep: soon }", "as a duration"],
+  ["trash: { keep: -1h }", "as a duration"],
+  ["engines: [tcp://1.2.3.4]", "engines.0"],
+  ["log: { level: loud }", "log.level"],
+  ["log: { level: info }\nlog: { level: info }", "not YAML"],
+])("refuses %j and names the place", (text, place) => {
+  expect(() => parseConfig(text)).toThrow(
+    expect.objectContaining({ message: expect.stringContaining(place) }),
+  );
+});
