@@ -70,7 +70,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const usage = new Usage({ pools, queue, clock, log });
   const trash = new Trash({ records, operations, pools, events, queue, clock, log });
   const volumes = new Volumes({
-    ...{ records, operations, pools, mounts, trash, events, queue, clock, random },
+    ...{ records, operations, pools, mounts, trash, events, queue, clock, random, log },
     ...{
       profiles: settings.profiles,
       defaultPool: settings.defaultPool,

@@ -3,8 +3,8 @@ import { type LayerId, newId, type VolumeId } from "../core/id.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
-import type { StorageDriver } from "../core/ports/storage-driver.ts";
 import type { VolumeOptions } from "../core/volume/options.ts";
 import { DEFAULT_MODE, listDifferences, type Profiles, planVolume } from "../core/volume/spec.ts";
 import type { Labels, Volume } from "../core/volume/volume.ts";
@@ -15,7 +15,6 @@ import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
 import {
   claimName,
-  dropVolume,
   freeName,
   putOperation,
   putVolume,
@@ -54,6 +53,7 @@ export class Volumes {
     readonly trashKeepMs: number | null;
     readonly clock: Clock;
     readonly random: Random;
+    readonly log: Log;
   };
 
   constructor(parts: {
@@ -69,6 +69,7 @@ export class Volumes {
     readonly trashKeepMs: number | null;
     readonly clock: Clock;
     readonly random: Random;
+    readonly log: Log;
   }) {
     this.#parts = parts;
   }
@@ -127,7 +128,7 @@ export class Volumes {
         createdAt: this.#parts.clock.now(),
         status: { state: "creating" },
       };
-      return this.#make(volume, driver, signal);
+      return this.#make(volume, signal);
     });
   }
 
@@ -233,11 +234,7 @@ export class Volumes {
     return this.#finish(found, running, signal);
   }
 
-  async #make(
-    volume: Volume,
-    driver: StorageDriver,
-    signal: AbortSignal,
-  ): Promise<Recorded<Volume>> {
+  async #make(volume: Volume, signal: AbortSignal): Promise<Recorded<Volume>> {
     const { records, operations } = this.#parts;
     const operation = operations.begin("volume.create", volume);
     const revision = await records.write(
@@ -248,7 +245,9 @@ export class Volumes {
     try {
       return await this.#finish(begun, operation, signal);
     } catch (thrown) {
-      await this.#undo(begun, driver, operation, Failure.from(thrown), signal);
+      await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
+        this.#parts.log.warn("failed creation not taken back yet", { volume: volume.name, cause });
+      });
       throw thrown;
     }
   }
@@ -282,26 +281,29 @@ export class Volumes {
     return { value: ready, revision };
   }
 
-  /** Takes a creation back. When that fails too, the running operation stays for the next start. */
+  /**
+   * Takes a creation back: from here it is a removal, which a restart carries on. When the creation turns out to have
+   * happened after all (a write whose outcome was not known), it stays.
+   */
   async #undo(
-    begun: Recorded<Volume>,
-    driver: StorageDriver,
+    { value: volume, revision }: Recorded<Volume>,
     operation: Operation,
     failure: Failure,
     signal: AbortSignal,
   ): Promise<void> {
-    const { value: volume } = begun;
-    // An unknown outcome of a write may be a finished creation: only the compare in the next write tells.
-    if (failure.code === "unknown" || failure.code === "unavailable") return;
-    await driver.remove(volume.head, signal);
-    await this.#parts.records.write(
+    const { records, operations, trash } = this.#parts;
+    const removing: Volume = { ...volume, status: { state: "removing" } };
+    const purge = operations.begin("volume.purge", removing);
+    await records.write(
       [
-        dropVolume(volume.id),
+        putVolume(removing),
         freeName(volume.name),
-        putOperation(this.#parts.operations.failed(operation, failure)),
+        putOperation(operations.failed(operation, failure)),
+        putOperation(purge),
       ],
-      { unchanged: [begun] },
+      { unchanged: [{ value: volume, revision }] },
     );
+    await trash.resumePurge(purge, signal);
   }
 
   async #ensureFree(name: VolumeName): Promise<void> {

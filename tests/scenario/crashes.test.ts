@@ -2,8 +2,7 @@ import { expect, it } from "vitest";
 import { parsePoolName, parseVolumeName } from "../../src/core/name.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
 import type { Node } from "../../src/services/node.ts";
-import type { FaultTime } from "../../src/sim/failing.ts";
-import { World } from "./world.ts";
+import { type Fault, World } from "./world.ts";
 
 const data = parseVolumeName("data");
 const other = parseVolumeName("other");
@@ -61,7 +60,14 @@ const STORIES: Readonly<Record<string, Story>> = {
   },
 };
 
-const TIMES: readonly FaultTime[] = ["before", "after", "crash-before", "crash-after"];
+const FAULTS: readonly Omit<Fault, "nth">[] = [
+  { when: "before", code: "unavailable" },
+  { when: "before", code: "resource_exhausted" },
+  { when: "after", code: "unavailable" },
+  { when: "after", code: "data_loss" },
+  { when: "crash-before" },
+  { when: "crash-after" },
+];
 
 async function state({ services, reconcile }: Node): Promise<string> {
   const { orphans, lost } = await reconcile.compare(signal);
@@ -74,16 +80,16 @@ async function state({ services, reconcile }: Node): Promise<string> {
 }
 
 for (const [title, story] of Object.entries(STORIES)) {
-  for (const when of TIMES) {
+  for (const fault of FAULTS) {
     for (const after of ["restart", "power cut"] as const) {
-      it(`${title}: fault ${when} any call, then ${after}: done or undone, never half`, async () => {
+      it(`${title}: ${fault.code ?? ""} ${fault.when} any call, then ${after}: done or undone, never half`, async () => {
         const hits: string[] = [];
         for (let nth = 1; nth < 400; nth++) {
           const world = new World();
           const starting = title.startsWith("first start");
           if (!starting) await story.before(await world.boot());
           world.machine.sync();
-          const { node, hit, crashed } = await failing(world, nth, when, starting);
+          const { node, hit, crashed } = await failing(world, { ...fault, nth }, starting);
           const acted = story.act(node).then(
             () => "answered",
             () => "failed",
@@ -114,13 +120,13 @@ for (const [title, story] of Object.entries(STORIES)) {
 }
 
 /** A daemon whose nth call from now on goes wrong: after its start, or in its start. */
-async function failing(world: World, nth: number, when: FaultTime, starting: boolean) {
-  if (starting) return world.build({ nth, when });
+async function failing(world: World, fault: Fault, starting: boolean) {
+  if (starting) return world.build(fault);
   const plain = world.build();
   await plain.node.start(signal);
   const calls = plain.calls();
   world.machine.crash();
-  const daemon = world.build({ nth: nth + calls, when });
+  const daemon = world.build({ ...fault, nth: fault.nth + calls });
   await daemon.node.start(signal);
   return daemon;
 }

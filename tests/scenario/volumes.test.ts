@@ -104,6 +104,27 @@ describe("creating", () => {
     expect({ orphans, lost }).toEqual({ orphans: [], lost: [] });
   });
 
+  it("that fails leaves neither layer nor name behind, and its operation says why", async () => {
+    const first = world.build();
+    await first.node.start(signal);
+    for (let nth = first.calls() + 1; nth < first.calls() + 100; nth++) {
+      const failing = world.build({ nth, when: "before", code: "resource_exhausted" });
+      await failing.node.start(signal);
+      const { volumes, operations, pools } = failing.node.services;
+      const outcome = await volumes.create(data, none, signal).catch((thrown: unknown) => thrown);
+      if (failing.hit() === undefined) return;
+      if (failing.hit()?.startsWith("store.")) continue;
+      expect(outcome, failing.hit()).toMatchObject({ code: "resource_exhausted" });
+      expect(await volumes.list()).toEqual([]);
+      expect(await pools.get(parsePoolName("default")).list(signal)).toEqual([]);
+      const [last] = (await operations.list())
+        .filter(({ verb }) => verb === "volume.create")
+        .slice(-1);
+      expect(last?.status, failing.hit()).toMatchObject({ state: "failed", why: "Injected" });
+    }
+    throw new Error("never ran to completion");
+  });
+
   it("holds a writer to the limit, and its neighbor does not feel it", async () => {
     await node.services.volumes.create(data, parseVolumeOptions({ size: "10M" }), signal);
     await node.services.volumes.create(other, none, signal);

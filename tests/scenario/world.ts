@@ -1,3 +1,4 @@
+import { Failure, type FailureCode } from "../../src/core/failure.ts";
 import { parsePoolName } from "../../src/core/name.ts";
 import type { Engine } from "../../src/core/ports/engine.ts";
 import type { Log } from "../../src/core/ports/log.ts";
@@ -13,6 +14,8 @@ const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: ()
 export interface Fault {
   readonly nth: number;
   readonly when: FaultTime;
+  /** What the call fails with: `unavailable` unless told. */
+  readonly code?: FailureCode;
 }
 
 /** A daemon on the simulated machine. */
@@ -67,6 +70,7 @@ export class World {
       { store, kernel, files, exec },
       fault?.nth ?? 0,
       fault?.when ?? "before",
+      new Failure(fault?.code ?? "unavailable", "Injected"),
     );
     const { ports } = failing;
     const node = buildNode(
