@@ -8,30 +8,34 @@ import {
   readdir,
   rename,
   rmdir,
+  stat,
   unlink,
 } from "node:fs/promises";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { Failure } from "../core/failure.ts";
 import type { FileStat, Files } from "../core/ports/files.ts";
 import { errnoOf, failureOfErrno } from "./errno.ts";
-import { hostExec } from "./exec.ts";
+import { removeTree } from "./remove-tree.ts";
 import { syscallThreads } from "./syscall-threads.ts";
 
 /** Largest text that is read, in bytes. */
 const TEXT_LIMIT_BYTES = 16 * 1024 ** 2;
-/** Longest removal of a tree, in milliseconds: a day. */
-const REMOVE_TREE_TIMEOUT_MS = 86_400_000;
+/** How a file or directory is opened to look at it: nobody is waited for, should it be a FIFO or a device. */
+const LOOK = fs.O_RDONLY | fs.O_NONBLOCK | fs.O_NOFOLLOW;
+const DIRECTORY = fs.O_RDONLY | fs.O_DIRECTORY | fs.O_NOFOLLOW;
+const NEW = fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL | fs.O_NOFOLLOW;
 
-let temporaries = 0;
+/** The last write of each path that is being written. */
+const writing = new Map<string, Promise<void>>();
 
 /** This machine's files. Made durable by fsync of the file and of its directory. */
 export const hostFiles: Files = {
   stat: (path) =>
-    absentIsUndefined(async () => statOf(await call("stat", path, () => lstat(path)))),
+    absentIsUndefined(() => call("stat", path, async () => statOf(await lstat(path)))),
 
   readText: (path) =>
     absentIsUndefined(() =>
-      withOpen("read", path, fs.O_RDONLY, async (file) => {
+      withOpen("read", path, LOOK, async (file) => {
         const { size } = await file.stat();
         if (size > TEXT_LIMIT_BYTES) {
           throw new Failure(
@@ -44,62 +48,58 @@ export const hostFiles: Files = {
     ),
 
   writeText: async (path, text) => {
-    const fresh = `${path}.${process.pid}.${++temporaries}.tmp`;
+    // One after the other: they share the name of the new file, so that what a crash leaves is overwritten.
+    const before = writing.get(path);
+    const mine = (async () => {
+      await before?.catch(() => undefined);
+      await replaceText(path, text);
+    })();
+    writing.set(path, mine);
     try {
-      await withOpen("write", fresh, fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL, async (file) => {
-        await file.writeFile(text);
-        await file.sync();
-      });
-      await call("write", path, () => rename(fresh, path));
-    } catch (thrown) {
-      await unlink(fresh).catch(() => undefined);
-      throw thrown;
+      await mine;
+    } finally {
+      if (writing.get(path) === mine) writing.delete(path);
     }
-    await hostFiles.syncDirectory(dirname(path));
   },
 
-  list: async (path) => (await call("list", path, () => readdir(path))).sort(),
+  list: (path) =>
+    withOpen("list", path, DIRECTORY, async ({ fd }) =>
+      (await readdir(`/proc/self/fd/${fd}`)).sort(),
+    ),
 
   makeDirectory: (path, { mode, uid, gid }) =>
     call("make directory", path, async () => {
       await mkdir(path, { mode: 0o700 });
-      // Owner before mode: chown takes set-id bits away.
-      if (uid !== undefined || gid !== undefined) await lchown(path, uid ?? 0, gid ?? 0);
+      // Always: a set-group-id parent gives its group. Before the mode: chown takes set-id bits away.
+      await lchown(path, uid ?? 0, gid ?? 0);
       await hostFiles.setMode(path, mode);
     }),
 
   ensureDirectory: async (path, { mode }) => {
     const found = await hostFiles.stat(path);
-    if (found?.kind === "directory") return;
-    if (found !== undefined) throw failureOfErrno("make directory", path, "EEXIST");
-    if (dirname(path) !== path) await hostFiles.ensureDirectory(dirname(path), { mode: 0o755 });
-    try {
-      await hostFiles.makeDirectory(path, { mode });
-    } catch (thrown) {
-      // Somebody else made it meanwhile, which is as good.
-      if ((await hostFiles.stat(path))?.kind !== "directory") throw thrown;
-    }
+    if (found === undefined) await makeMissing(path, mode);
+    else if (found.kind !== "directory") throw failureOfErrno("make directory", path, "EEXIST");
+    // Also when it was there: whoever made it may have died before this.
     await hostFiles.syncDirectory(path);
-    await hostFiles.syncDirectory(dirname(path));
+    await syncParent(path);
   },
 
   rename: async (from, to) => {
     await syscallThreads.call("renameNoReplace", from, to);
-    await hostFiles.syncDirectory(dirname(to));
-    if (dirname(from) !== dirname(to)) await hostFiles.syncDirectory(dirname(from));
+    // The new name first: a power cut in between may leave both, never none.
+    await syncParent(to);
+    if (dirname(from) !== dirname(to)) await syncParent(from);
   },
 
-  syncDirectory: (path) =>
-    withOpen("sync", path, fs.O_RDONLY | fs.O_DIRECTORY, (directory) => directory.sync()),
+  syncDirectory: (path) => withOpen("sync", path, DIRECTORY, (directory) => directory.sync()),
 
   setOwner: (path, { uid, gid }) =>
-    withOpen("set owner of", path, fs.O_RDONLY | fs.O_NONBLOCK, (file) => file.chown(uid, gid)),
+    withOpen("set owner of", path, LOOK, (file) => file.chown(uid, gid)),
 
-  setMode: (path, mode) =>
-    withOpen("set mode of", path, fs.O_RDONLY | fs.O_NONBLOCK, (file) => file.chmod(mode)),
+  setMode: (path, mode) => withOpen("set mode of", path, LOOK, (file) => file.chmod(mode)),
 
   createSparse: async (path, sizeBytes) => {
-    await withOpen("create", path, fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL, async (file) => {
+    await withOpen("create", path, NEW, async (file) => {
       try {
         await file.truncate(sizeBytes);
         await file.sync();
@@ -108,7 +108,7 @@ export const hostFiles: Files = {
         throw thrown;
       }
     });
-    await hostFiles.syncDirectory(dirname(path));
+    await syncParent(path);
   },
 
   remove: async (path) => {
@@ -116,25 +116,65 @@ export const hostFiles: Files = {
     if (found === undefined) return;
     const gone = found.kind === "directory" ? rmdir : unlink;
     await call("remove", path, () => gone(path)).catch(absentIsSuccess);
-    await hostFiles.syncDirectory(dirname(path)).catch(absentIsSuccess);
+    await syncParent(path).catch(absentIsSuccess);
   },
 
   removeTree: async (path, signal) => {
     signal.throwIfAborted();
     if ((await hostFiles.stat(path)) === undefined) return;
-    // rm(1) walks by descriptors: what is renamed under it cannot lead it out of the tree.
-    const { code, stderr } = await hostExec.run(
-      ["rm", "-rf", "--one-file-system", "--", path],
-      { timeoutMs: REMOVE_TREE_TIMEOUT_MS },
-      signal,
-    );
-    if (code !== 0) {
-      const why = stderr.trim().split("\n")[0] ?? "";
-      throw new Failure("failed_precondition", `Cannot remove ${path}: ${why}`);
-    }
-    await hostFiles.syncDirectory(dirname(path));
+    await call("remove", path, () => removeTree(path, signal));
+    await syncParent(path);
   },
 };
+
+async function replaceText(path: string, text: string): Promise<void> {
+  const fresh = `${dirname(path)}/.${basename(path)}.new`;
+  await call("write", path, async () => {
+    // What a writer that died has left, perhaps.
+    await unlinkIfThere(fresh);
+    const file = await open(fresh, NEW, 0o600);
+    try {
+      try {
+        await file.writeFile(text);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(fresh, path);
+    } catch (thrown) {
+      await unlinkIfThere(fresh);
+      throw thrown;
+    }
+  });
+  await syncParent(path);
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (thrown) {
+    if (errnoOf(thrown) !== "ENOENT") throw thrown;
+  }
+}
+
+/** Makes a directory and its missing parents, which may be links to directories. */
+async function makeMissing(path: string, mode: number): Promise<void> {
+  const parent = dirname(path);
+  const there = await absentIsUndefined(() => call("make directory", path, () => stat(parent)));
+  if (there === undefined) await hostFiles.ensureDirectory(parent, { mode: 0o755 });
+  try {
+    await hostFiles.makeDirectory(path, { mode });
+  } catch (thrown) {
+    // Somebody else made it meanwhile, which is as good.
+    if ((await hostFiles.stat(path))?.kind !== "directory") throw thrown;
+  }
+}
+
+/** Makes the entry `path` of its directory durable, or its absence. */
+function syncParent(path: string): Promise<void> {
+  // The slash: a parent may be a link to a directory.
+  return withOpen("sync", `${dirname(path)}/`, DIRECTORY, (directory) => directory.sync());
+}
 
 function statOf(stats: Stats): FileStat {
   return {
@@ -155,7 +195,7 @@ function kindOf(stats: Stats): FileStat["kind"] {
   return stats.isSymbolicLink() ? "symlink" : "other";
 }
 
-/** Opens without following a link, works, closes. A new file has mode 0600. */
+/** Opens, works, closes. A new file has mode 0600. */
 async function withOpen<T>(
   what: string,
   path: string,
@@ -163,7 +203,7 @@ async function withOpen<T>(
   work: (file: FileHandle) => Promise<T>,
 ): Promise<T> {
   return call(what, path, async () => {
-    const file = await open(path, flags | fs.O_NOFOLLOW, 0o600);
+    const file = await open(path, flags, 0o600);
     try {
       return await work(file);
     } finally {
@@ -183,15 +223,21 @@ async function call<T>(what: string, path: string, work: () => Promise<T>): Prom
   }
 }
 
+/** A path below something that is no directory is absent too. */
 async function absentIsUndefined<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();
   } catch (thrown) {
-    if (thrown instanceof Failure && thrown.code === "not_found") return undefined;
+    if (isAbsence(thrown)) return undefined;
     throw thrown;
   }
 }
 
 function absentIsSuccess(thrown: unknown): void {
-  if (!(thrown instanceof Failure) || thrown.code !== "not_found") throw thrown;
+  if (!isAbsence(thrown)) throw thrown;
+}
+
+function isAbsence(thrown: unknown): boolean {
+  if (!(thrown instanceof Failure)) return false;
+  return thrown.code === "not_found" || errnoOf(thrown.cause) === "ENOTDIR";
 }

@@ -1,0 +1,52 @@
+import { readFile, realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Failure, type FailureCode } from "../core/failure.ts";
+import { hostExec } from "./exec.ts";
+import { parseMountInfo } from "./mountinfo.ts";
+
+/** Longest removal of a tree, in milliseconds: a day. */
+const TIMEOUT_MS = 86_400_000;
+/** What rm(1) says, in the C locale, of errors that are not a precondition. */
+const CODE_OF_REASON: Readonly<Record<string, FailureCode>> = {
+  "Input/output error": "data_loss",
+  "Structure needs cleaning": "data_loss",
+  "Operation not permitted": "permission_denied",
+  "Permission denied": "permission_denied",
+};
+
+/**
+ * Removes the tree at `path`, which is there, by rm(1): it walks by descriptors, so that what is renamed under it, or
+ * becomes a link, cannot lead it out of the tree.
+ *
+ * @throws {Failure} `failed_precondition` when something is mounted in it, of whatever file system: rm(1) does not tell a
+ *   bind mount of the same file system from a directory, and would empty what is mounted.
+ */
+export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
+  const mounted = await findMountIn(path);
+  if (mounted !== undefined) {
+    throw new Failure(
+      "failed_precondition",
+      `Cannot remove ${path}: ${mounted} is a mount point; unmount it first`,
+    );
+  }
+  signal.throwIfAborted();
+  const { code, stderr } = await hostExec.run(
+    ["rm", "-rf", "--one-file-system", "--", path],
+    { timeoutMs: TIMEOUT_MS },
+    signal,
+  );
+  if (code === 0) return;
+  const [why = ""] = stderr.split("\n");
+  const reason = why.slice(why.lastIndexOf(": ") + 2);
+  throw new Failure(
+    CODE_OF_REASON[reason] ?? "failed_precondition",
+    `Cannot remove ${path}: ${why === "" ? `rm ended with status ${code}` : why}`,
+  );
+}
+
+async function findMountIn(path: string): Promise<string | undefined> {
+  // The table has paths without links; a link in the last component is removed itself, whatever it leads to.
+  const real = join(await realpath(dirname(path)), basename(path));
+  const table = parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
+  return table.find(({ mountPoint }) => `${mountPoint}/`.startsWith(`${real}/`))?.mountPoint;
+}
