@@ -22,6 +22,9 @@ import type { Pools } from "./pools.ts";
 /** How long a Mount call counts by itself, before the container's own mount must be seen, in milliseconds. */
 export const MOUNT_GRACE_MS = 60_000;
 
+/** How many volumes are looked at at once by {@link Mounts.listUnused}. */
+const UNUSED_CONCURRENCY = 8;
+
 /** A process group that has a volume in its mount table. */
 export interface VolumeUser {
   readonly pid: number;
@@ -171,6 +174,33 @@ export class Mounts {
     }
   }
 
+  /**
+   * Those of `volumes` that nobody uses: no container of any engine, stopped ones included, and no process.
+   *
+   * @throws {Failure} `unavailable` when an engine does not answer: then nobody knows.
+   */
+  async listUnused(volumes: readonly Volume[], signal: AbortSignal): Promise<readonly Volume[]> {
+    const { engines, kernel } = this.#parts;
+    const namespaces = await kernel.mountNamespaces();
+    const unused = new Set<Volume>();
+    const next = volumes.values();
+    const work = async (): Promise<void> => {
+      for (const volume of next) {
+        // Of a volume whose pool is faulted nobody knows who uses it: it is not said to be unused.
+        const users = await this.#usersAmong(namespaces, volume, signal).catch(() => undefined);
+        if (users?.length !== 0 || (await this.#hasFreshHint(volume.id))) continue;
+        const asked = engines.map((engine) =>
+          engine.listContainers(volume.name, signal).catch((cause: unknown) => {
+            throw noAnswer(engine, cause);
+          }),
+        );
+        if ((await Promise.all(asked)).flat().length === 0) unused.add(volume);
+      }
+    };
+    await Promise.all(Array.from({ length: UNUSED_CONCURRENCY }, work));
+    return volumes.filter((volume) => unused.has(volume));
+  }
+
   /** Drops hints that no running process confirms any more, of the volumes given. */
   async dropStaleHints(volumes: readonly Volume[], signal: AbortSignal): Promise<void> {
     const counts = await this.counts();
@@ -265,6 +295,14 @@ function shows(entry: MountEntry, place: Place): boolean {
 
 function isInside(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+}
+
+function noAnswer(engine: Engine, cause: unknown): Failure {
+  return new Failure(
+    "unavailable",
+    `Cannot tell which volumes are unused: the engine at ${engine.address} does not answer; start it, or take it out of "engines" in lagan.yaml`,
+    { cause },
+  );
 }
 
 function inUse(attempt: string, volume: Volume, holder: string, what: string): Failure {

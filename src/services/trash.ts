@@ -115,6 +115,26 @@ export class Trash {
     await this.resumePurge(operation, signal);
   }
 
+  /** Purges everything, one after the other. One that fails stays, with what was thrown, and keeps none of the others. */
+  async empty(signal: AbortSignal): Promise<{
+    readonly removed: readonly Volume[];
+    readonly failed: readonly { readonly volume: Volume; readonly failure: Failure }[];
+  }> {
+    const removed: Volume[] = [];
+    const failed: { volume: Volume; failure: Failure }[] = [];
+    for (const { value: volume } of await this.list()) {
+      try {
+        await this.purge(volume.id, signal);
+        removed.push(volume);
+      } catch (thrown) {
+        const failure = Failure.from(thrown);
+        // Restored or removed by somebody else meanwhile: it is no longer in the trash, as was asked.
+        if (failure.code !== "not_found") failed.push({ volume, failure });
+      }
+    }
+    return { removed, failed };
+  }
+
   /** Purges what has expired. One that fails is logged and tried again; it never holds up the others. */
   async expire(signal: AbortSignal): Promise<void> {
     const now = this.#parts.clock.now();

@@ -5,7 +5,7 @@ import type { Operation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
-import type { VolumeOptions } from "../core/volume/options.ts";
+import { parseLabels, type VolumeOptions } from "../core/volume/options.ts";
 import { DEFAULT_MODE, listDifferences, type Profiles, planVolume } from "../core/volume/spec.ts";
 import type { Labels, Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
@@ -35,6 +35,8 @@ export interface VolumeChange {
 export interface RemoveOptions {
   /** Also refuse when an engine has a stopped container with it. Never set when an engine itself asks: it holds locks. */
   readonly askEngines: boolean;
+  /** Remove only if the record is still of this revision. */
+  readonly ifRevision?: number;
 }
 
 /** The volumes of this node by name: made, found, changed, and put into the trash. */
@@ -136,7 +138,8 @@ export class Volumes {
    * Changes labels, protection or name.
    *
    * @param ifRevision Change only if the record is still of this revision.
-   * @throws {Failure} `not_found`; `aborted` when the revision is another; for a new name: `already_exists` when it
+   * @throws {Failure} `not_found`; `aborted` when the revision is another; `invalid_argument` for labels that
+   * cannot be; for a new name: `already_exists` when it
    * is taken, `failed_precondition` when the volume is in use (engines know volumes by name).
    */
   update(
@@ -147,16 +150,14 @@ export class Volumes {
   ): Promise<Recorded<Volume>> {
     return this.#parts.queue.run(name, async () => {
       const found = await this.get(name);
-      if (ifRevision !== undefined && found.revision !== ifRevision) {
-        throw new Failure("aborted", `Cannot change volume "${name}": it was changed meanwhile`);
-      }
+      ensureRevision(found, ifRevision);
       const { records, mounts, events } = this.#parts;
       const renamed = change.name !== undefined && change.name !== name;
       if (renamed) await mounts.ensureUnused(found.value, "rename", { askEngines: true }, signal);
       const volume: Volume = {
         ...found.value,
         name: change.name ?? name,
-        labels: mergedLabels(found.value.labels, change.labels ?? {}),
+        labels: parseLabels(mergedLabels(found.value.labels, change.labels ?? {})),
         protected: change.protect ?? found.value.protected,
       };
       if (renamed) await this.#ensureFree(volume.name);
@@ -181,11 +182,13 @@ export class Volumes {
    * Puts a volume into the trash, where it keeps its bytes until it expires; its name is free at once. With the
    * trash turned off it is removed for good before this resolves.
    *
-   * @throws {Failure} `not_found`; `failed_precondition` when it is protected or in use, naming what to do.
+   * @throws {Failure} `not_found`; `aborted` when the revision is another; `failed_precondition` when it is
+   * protected or in use, naming what to do.
    */
-  remove(name: VolumeName, options: RemoveOptions, signal: AbortSignal): Promise<Volume> {
+  remove(name: VolumeName, options: RemoveOptions, signal: AbortSignal): Promise<Recorded<Volume>> {
     return this.#parts.queue.run(name, async () => {
       const found = await this.get(name);
+      ensureRevision(found, options.ifRevision);
       if (found.value.protected) {
         throw new Failure(
           "failed_precondition",
@@ -197,10 +200,12 @@ export class Volumes {
       const trashedAt = clock.now();
       const expiresAt = trashKeepMs === null ? null : trashedAt + trashKeepMs;
       const volume: Volume = { ...found.value, status: { state: "trashed", trashedAt, expiresAt } };
-      await records.write([putVolume(volume), freeName(name)], { unchanged: [found] });
+      const revision = await records.write([putVolume(volume), freeName(name)], {
+        unchanged: [found],
+      });
       if (trashKeepMs === 0) {
         await this.#parts.trash.purge(volume.id, signal);
-        return volume;
+        return { value: volume, revision };
       }
       events.emit({
         type: "volume.trashed",
@@ -208,7 +213,7 @@ export class Volumes {
         subject: name,
         message: `Volume "${name}" is in the trash; to get it back: lagan trash restore ${volume.id}`,
       });
-      return volume;
+      return { value: volume, revision };
     });
   }
 
@@ -328,6 +333,14 @@ function exists(name: VolumeName, differences: readonly string[]): Failure {
   return new Failure(
     "already_exists",
     `Cannot create volume "${name}": it exists with other options (${differences.join("; ")})`,
+  );
+}
+
+function ensureRevision(found: Recorded<Volume>, ifRevision: number | undefined): void {
+  if (ifRevision === undefined || found.revision === ifRevision) return;
+  throw new Failure(
+    "aborted",
+    `Cannot change volume "${found.value.name}": it was changed meanwhile; look at it again`,
   );
 }
 

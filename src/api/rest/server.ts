@@ -1,17 +1,254 @@
-import fastify, { type FastifyInstance } from "fastify";
+import type { Socket } from "node:net";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import { Failure } from "../../core/failure.ts";
+import { quote } from "../../core/name.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { Services } from "../../services/services.ts";
 import { logRequests } from "../shared/request-log.ts";
+import { RequestMetrics } from "../shared/request-metrics.ts";
+import { traceId, traceIdOf } from "../shared/trace.ts";
+import { EventStreams } from "./event-stream.ts";
+import {
+  ANSWER_TIMEOUT_MS,
+  BODY_LIMIT_BYTES,
+  HEADER_LIMIT_BYTES,
+  KEEP_ALIVE_MS,
+  PATH_VALUE_LIMIT,
+  REQUEST_TIMEOUT_MS,
+} from "./limits.ts";
+import { addNodeMetrics } from "./metrics.ts";
+import { formatProblem, PROBLEM_TYPE } from "./problem.ts";
+import type { Route } from "./route.ts";
+import { restRoutes } from "./routes.ts";
+import { HTTP_STATUS } from "./status.ts";
 
-/** The door for people and tools: REST on a unix socket. The caller listens with it and closes it. */
-export function restApp(options: {
+/** What the door needs. */
+export interface RestOptions {
   readonly services: Services;
-  readonly log: Log;
   readonly version: string;
+  readonly log: Log;
+  /** Ends the work under way: the daemon's own, not the connection's. What was begun is finished though its client has gone. */
   readonly signal: AbortSignal;
-}): FastifyInstance {
-  const app = fastify();
-  logRequests(app, "rest", options.log);
-  app.get("/healthz", async () => ({ status: "ok", version: options.version }));
+  /** Figures of the process and of other doors, to be shown at `/metrics` as well. */
+  readonly metrics?: RequestMetrics;
+}
+
+/** The door for people and programs: REST, described by itself at `/openapi.json`. The caller listens with it and closes it. */
+export function restApp(options: RestOptions): FastifyInstance {
+  const { services, version, log, signal, metrics = new RequestMetrics() } = options;
+  const streams = new EventStreams(services.events);
+  addNodeMetrics(metrics.registry, services, version, signal);
+  const app = fastify({
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    forceCloseConnections: "idle",
+    http: { maxHeaderSize: HEADER_LIMIT_BYTES },
+    routerOptions: { maxParamLength: PATH_VALUE_LIMIT },
+    clientErrorHandler: refuseUnreadable,
+    // Of a URL that cannot be read no hook is told.
+    frameworkErrors: (error, request, reply) => {
+      void reply.header("x-request-id", traceIdOf(request.headers));
+      return answerFailure(log, error, request, reply);
+    },
+  });
+  logRequests(app, "rest", log);
+  metrics.count(app, "rest");
+  takeBodiesAsText(app);
+  const { registry } = metrics;
+  const routes = restRoutes({ services, version, startedAt: Date.now(), streams, registry });
+  for (const route of routes) addRoute(app, route, signal);
+  app.addHook("preClose", async () => streams.close());
+  app.setNotFoundHandler((request, reply) => answerUnknown(routes, request, reply));
+  app.setErrorHandler((thrown, request, reply) => answerFailure(log, thrown, request, reply));
   return app;
+}
+
+function addRoute(app: FastifyInstance, route: Route, signal: AbortSignal): void {
+  app.route({
+    method: route.method,
+    url: route.path.replace(/\{(\w+)\}/g, ":$1"),
+    handler: async (request, reply) => {
+      const answer = await withinTime(route, () =>
+        route.serve(
+          {
+            params: request.params as Readonly<Record<string, string>>,
+            query: request.query,
+            body: bodyOf(route, request),
+            headers: request.headers,
+          },
+          signal,
+        ),
+      );
+      if ("stream" in answer) {
+        reply.hijack();
+        for (const [name, value] of Object.entries(reply.getHeaders())) {
+          if (value !== undefined) reply.raw.setHeader(name, value);
+        }
+        if (request.method === "HEAD") reply.raw.end();
+        else answer.stream(reply.raw);
+        return reply;
+      }
+      if ("text" in answer) return reply.type(answer.type).send(answer.text);
+      return reply
+        .code(answer.status ?? 200)
+        .headers(answer.headers ?? {})
+        .type("application/json; charset=utf-8")
+        .send(JSON.stringify(answer.body));
+    },
+  });
+}
+
+/** Bodies come as text whatever they say they are: {@link bodyOf} tells people what is wrong with one. */
+function takeBodiesAsText(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => {
+    try {
+      done(null, new TextDecoder("utf-8", { fatal: true }).decode(body as Buffer));
+    } catch {
+      done(new Failure("invalid_argument", "Cannot read the request body: it is not UTF-8"));
+    }
+  });
+}
+
+function bodyOf(route: Route, request: FastifyRequest): string {
+  const body = typeof request.body === "string" ? request.body : "";
+  if (body === "") {
+    if (route.body === null || route.bodyOptional === true) return "";
+    throw new Failure("invalid_argument", "Cannot read the request body: it is empty; give JSON");
+  }
+  if (route.body === null) {
+    throw new Failure(
+      "invalid_argument",
+      `Cannot answer ${request.method} ${route.path}: it takes no body`,
+    );
+  }
+  const type = request.headers["content-type"] ?? "application/json";
+  if (/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(type)) return body;
+  throw new Refusal(
+    415,
+    new Failure(
+      "invalid_argument",
+      `Cannot read the request body: it says it is ${quote(type)}; send application/json`,
+    ),
+  );
+}
+
+/** A failure whose status is not its code's. */
+class Refusal extends Error {
+  readonly status: number;
+  readonly failure: Failure;
+
+  constructor(status: number, failure: Failure) {
+    super(failure.message);
+    this.status = status;
+    this.failure = failure;
+  }
+}
+
+async function withinTime<T>(route: Route, work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      const message = `Cannot wait for ${route.method} ${route.path} any longer: it has taken ${ANSWER_TIMEOUT_MS / 1000} seconds; it goes on, see "lagan operation ls"`;
+      reject(new Failure("deadline_exceeded", message));
+    }, ANSWER_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function answerFailure(
+  log: Log,
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const { failure, status } = refusalOf(thrown, request);
+  const route = request.routeOptions.url ?? "unknown";
+  const fields = { route, code: failure.code, status };
+  if (status >= 500) log.error("request failed", { ...fields, error: thrown });
+  else log.debug("request refused", { ...fields, why: failure.message });
+  return sendProblem(reply, failure, status);
+}
+
+function refusalOf(
+  thrown: unknown,
+  request: FastifyRequest,
+): { readonly failure: Failure; readonly status: number } {
+  if (thrown instanceof Refusal) return thrown;
+  const own = fastifyRefusal(thrown);
+  if (own !== undefined) return own;
+  const failure = Failure.from(thrown);
+  const conflict = failure.code === "aborted" && request.headers["if-match"] !== undefined;
+  return { failure, status: conflict ? 412 : HTTP_STATUS[failure.code] };
+}
+
+/** What the HTTP library itself refuses: its codes start with FST_. */
+function fastifyRefusal(thrown: unknown): Refusal | undefined {
+  if (!(thrown instanceof Error) || !("statusCode" in thrown) || !("code" in thrown)) return;
+  const status = Number(thrown.statusCode);
+  if (!(status >= 400 && status < 500)) return;
+  const why =
+    status === 413 ? `the body is larger than ${BODY_LIMIT_BYTES} bytes` : quote(thrown.message);
+  return new Refusal(status, new Failure("invalid_argument", `Cannot read the request: ${why}`));
+}
+
+function answerUnknown(
+  routes: readonly Route[],
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const path = request.url.split("?")[0] ?? "";
+  const shown = quote(path).slice(1, -1);
+  const methods = routes.filter((route) => matches(route, path)).map(({ method }) => method);
+  if (methods.length === 0) {
+    const message = `Cannot find ${shown}: there is no such resource; GET /openapi.json lists them`;
+    return sendProblem(reply, new Failure("not_found", message), 404);
+  }
+  const allowed = [...new Set(methods.flatMap((m) => (m === "GET" ? [m, "HEAD"] : [m])))];
+  void reply.header("allow", allowed.join(", "));
+  const message = `Cannot ${request.method} ${shown}: allowed are ${allowed.join(", ")}`;
+  return sendProblem(reply, new Failure("unimplemented", message), 405);
+}
+
+function matches({ path }: Route, asked: string): boolean {
+  const parts = path.split("/");
+  const given = asked.split("/");
+  return (
+    parts.length === given.length &&
+    parts.every((part, index) =>
+      part.startsWith("{") ? given[index] !== "" : part === given[index],
+    )
+  );
+}
+
+function sendProblem(reply: FastifyReply, failure: Failure, status: number): FastifyReply {
+  const id = traceId() ?? String(reply.getHeader("x-request-id") ?? "");
+  return reply
+    .code(status)
+    .type(PROBLEM_TYPE)
+    .send(JSON.stringify(formatProblem(failure, id, status)));
+}
+
+/** Answers bytes that are no HTTP request, which never reach a route. */
+function refuseUnreadable(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, why] =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? ([431, `its headers are larger than ${HEADER_LIMIT_BYTES} bytes`] as const)
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? ([408, `it was not whole after ${REQUEST_TIMEOUT_MS / 1000} seconds`] as const)
+        : ([400, "it is not HTTP"] as const);
+  const failure = new Failure("invalid_argument", `Cannot read the request: ${why}`);
+  const body = JSON.stringify(formatProblem(failure, "", status));
+  socket.end(
+    `HTTP/1.1 ${status} Refused\r\nContent-Type: ${PROBLEM_TYPE}\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }

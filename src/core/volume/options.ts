@@ -51,16 +51,17 @@ const ID_MAX = 4_294_967_294;
  * `out_of_range` for a size out of range), naming the option and what is allowed.
  */
 export function parseVolumeOptions(options: Readonly<Record<string, string>>): VolumeOptions {
-  const labels: Record<string, string> = {};
+  const labels: [string, string][] = [];
   let parsed: Omit<VolumeOptions, "labels"> = {};
   for (const [key, value] of Object.entries(options)) {
     if (key.startsWith(LABEL_PREFIX)) {
-      labels[key.slice(LABEL_PREFIX.length)] = value;
+      labels.push([key.slice(LABEL_PREFIX.length), value]);
     } else {
       parsed = { ...parsed, ...parseOption(key, value) };
     }
   }
-  return { ...parsed, labels: parseLabels(labels) };
+  // From entries: an assignment to `labels.__proto__` would be lost without a word.
+  return { ...parsed, labels: parseLabels(Object.fromEntries(labels)) };
 }
 
 function parseOption(key: string, value: string): Omit<VolumeOptions, "labels"> {

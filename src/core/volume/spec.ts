@@ -1,7 +1,7 @@
 import { Failure } from "../failure.ts";
 import type { PoolName, ProfileName } from "../name.ts";
 import { formatBytes } from "../size.ts";
-import type { VolumeOptions } from "./options.ts";
+import { parseLabels, type VolumeOptions } from "./options.ts";
 import type { Labels, Volume, VolumeSpec } from "./volume.ts";
 
 /** Named defaults for new volumes: the same options, without a profile of its own. */
@@ -21,7 +21,8 @@ export interface VolumePlan {
 /**
  * Fills a request in from its profile (labels of both are merged, the request's win) and from the defaults.
  *
- * @throws {Failure} `not_found` when the profile is not configured; names those that are.
+ * @throws {Failure} `not_found` when the profile is not configured; names those that are. `invalid_argument` when
+ * both together have too many labels.
  */
 export function planVolume(
   options: VolumeOptions,
@@ -47,7 +48,7 @@ export function planVolume(
       gid: merged.gid ?? null,
       mode: merged.mode ?? null,
     },
-    labels: { ...profile?.labels, ...options.labels },
+    labels: parseLabels({ ...profile?.labels, ...options.labels }),
     protect: merged.protect ?? false,
   };
 }

@@ -1,0 +1,80 @@
+import type { IncomingHttpHeaders, ServerResponse } from "node:http";
+import type { z } from "zod";
+import type { FailureCode } from "../../core/failure.ts";
+import { parseWith } from "./codec.ts";
+import { parseStrictJson } from "./json.ts";
+import { knownKeys } from "./openapi.ts";
+
+/** A request as a route gets it, with query and body parsed. */
+export interface RestRequest<Q, B> {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Q;
+  readonly body: B;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** What a route answers: a JSON body, a text, or a stream that it writes itself until the client goes. */
+export type RestAnswer =
+  | {
+      readonly status?: number;
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly body: object;
+    }
+  | { readonly text: string; readonly type: string }
+  | { readonly stream: (response: ServerResponse) => void };
+
+/** One thing that can be asked: a row of the table that the server serves and the OpenAPI document describes. */
+export interface RouteRow<Q, B> {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  /** With `{name}` where a value stands. */
+  readonly path: string;
+  /** What it does, one sentence. */
+  readonly does: string;
+  readonly query: z.ZodType<Q>;
+  /** Null: it takes no body. */
+  readonly body: z.ZodType<B> | null;
+  /** True: no body at all is as `{}`. */
+  readonly bodyOptional?: boolean;
+  /** True: it looks at `If-Match`. */
+  readonly ifMatch?: boolean;
+  /** Schema of the answer's body by status, or its content type. */
+  readonly answers: Readonly<Record<number, z.ZodType | string>>;
+  /** How it can fail, beside what every request can. */
+  readonly fails: readonly FailureCode[];
+  readonly work: (request: RestRequest<Q, B>, signal: AbortSignal) => Promise<RestAnswer>;
+}
+
+/** A request as it came. */
+export interface RawRequest {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: unknown;
+  readonly body: string;
+  readonly headers: IncomingHttpHeaders;
+}
+
+/** A row whose types are behind it: it parses, then works. */
+export interface Route extends Omit<RouteRow<unknown, unknown>, "work"> {
+  /** @throws {Failure} `invalid_argument` for a query or body that is not as the row says; else what the work throws. */
+  readonly serve: (request: RawRequest, signal: AbortSignal) => Promise<RestAnswer>;
+}
+
+/** Makes a row servable. */
+export function route<Q, B = undefined>(row: RouteRow<Q, B>): Route {
+  const { query, body, work } = row;
+  const queryKeys = knownKeys(query);
+  const bodyKeys = body === null ? [] : knownKeys(body);
+  return {
+    ...row,
+    serve: async ({ params, query: rawQuery, body: text, headers }, signal) => {
+      const asked = parseWith(query, rawQuery, "the query", queryKeys);
+      const given = parseBody(row, text, bodyKeys);
+      return work({ params, query: asked, body: given, headers }, signal);
+    },
+  };
+}
+
+function parseBody<Q, B>(row: RouteRow<Q, B>, text: string, known: readonly string[]): B {
+  if (row.body === null) return undefined as B;
+  const value = text === "" && row.bodyOptional === true ? {} : parseStrictJson(text);
+  return parseWith(row.body, value, "the request body", known);
+}

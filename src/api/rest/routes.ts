@@ -1,0 +1,25 @@
+import { type NodeParts, nodeRoutes, resourceRoutes } from "./node-routes.ts";
+import { openApiOf } from "./openapi.ts";
+import { NO_QUERY } from "./query.ts";
+import { type Route, route } from "./route.ts";
+import { trashRoutes } from "./trash-routes.ts";
+import { volumeRoutes } from "./volume-routes.ts";
+
+/** Everything that can be asked, in the order of the document. */
+export function restRoutes(parts: NodeParts): readonly Route[] {
+  const routes = [
+    ...volumeRoutes(parts.services),
+    ...trashRoutes(parts.services),
+    ...resourceRoutes(parts),
+    ...nodeRoutes(parts),
+  ];
+  const document = openApiOf(routes, parts.version);
+  return [
+    ...routes,
+    route({
+      ...{ method: "GET", path: "/openapi.json", does: "This description of the API." },
+      ...{ query: NO_QUERY, body: null, answers: { 200: "application/json" }, fails: [] },
+      work: async () => ({ body: document }),
+    }),
+  ];
+}

@@ -1,0 +1,160 @@
+import { Failure } from "../../core/failure.ts";
+import { parsePoolName, parseVolumeName, type VolumeName } from "../../core/name.ts";
+import type { Volume } from "../../core/volume/volume.ts";
+import type { Recorded } from "../../services/records.ts";
+import type { Services } from "../../services/services.ts";
+import { formatUsage, parseCreation } from "./codec.ts";
+import { tellerOf } from "./facts.ts";
+import { takePage } from "./page.ts";
+import { NO_QUERY, VOLUMES_QUERY, type VolumesQuery } from "./query.ts";
+import type { WireRemoved } from "./resource.ts";
+import { type RestAnswer, type RestRequest, type Route, route } from "./route.ts";
+import { CHANGE_VOLUME, CREATE_VOLUME, REMOVED, USAGE, VOLUME, VOLUME_PAGE } from "./schema.ts";
+
+const VOLUMES = "/v1/volumes";
+const ONE = "/v1/volumes/{name}";
+
+/** Volumes by name. */
+export function volumeRoutes(services: Services): readonly Route[] {
+  const { volumes, usage } = services;
+  return [
+    route({
+      ...{ method: "GET", path: VOLUMES, does: "Lists volumes by name, from records alone." },
+      ...{ query: VOLUMES_QUERY, body: null, answers: { 200: VOLUME_PAGE } },
+      fails: ["not_found", "unavailable"],
+      work: async ({ query }, signal) => {
+        const page = takePage(await filtered(services, query, signal), nameOf, query);
+        const teller = await tellerOf(services);
+        return { body: { ...page, items: page.items.map(teller.volume) } };
+      },
+    }),
+    route({
+      ...{ method: "POST", path: VOLUMES, does: "Makes a volume; the same again is success." },
+      ...{ query: NO_QUERY, body: CREATE_VOLUME, answers: { 201: VOLUME, 200: VOLUME } },
+      fails: [
+        ...["already_exists", "failed_precondition", "not_found"],
+        ...["out_of_range", "unavailable", "resource_exhausted"],
+      ] as const,
+      work: async ({ body }, signal) => {
+        const name = parseVolumeName(body.name);
+        const options = parseCreation(body);
+        const before = await volumes.find(name);
+        const made = await volumes.create(name, options, signal);
+        const status = before === undefined ? 201 : 200;
+        return oneVolume(services, made, status, { location: `${VOLUMES}/${name}` });
+      },
+    }),
+    route({
+      ...{ method: "GET", path: ONE, does: "Shows a volume." },
+      ...{ query: NO_QUERY, body: null, answers: { 200: VOLUME }, fails: ["not_found"] },
+      work: async (request) => oneVolume(services, await volumes.get(nameIn(request))),
+    }),
+    route({
+      ...{ method: "PATCH", path: ONE, does: "Changes labels, protection or name." },
+      ...{ query: NO_QUERY, body: CHANGE_VOLUME, ifMatch: true, answers: { 200: VOLUME } },
+      fails: ["not_found", "aborted", "already_exists", "failed_precondition"],
+      work: async (request, signal) => {
+        const { labels, protect, name: newName } = request.body;
+        if (labels === undefined && protect === undefined && newName === undefined) {
+          throw new Failure(
+            "invalid_argument",
+            "Cannot change the volume: the request body asks for nothing; give labels, protect or name",
+          );
+        }
+        const name = newName === undefined ? {} : { name: parseVolumeName(newName) };
+        const change = {
+          ...(labels && { labels }),
+          ...(protect !== undefined && { protect }),
+          ...name,
+        };
+        const revision = parseIfMatch(request);
+        return oneVolume(services, await volumes.update(nameIn(request), change, signal, revision));
+      },
+    }),
+    route({
+      ...{ method: "DELETE", path: ONE, does: "Puts a volume into the trash." },
+      ...{ query: NO_QUERY, body: null, ifMatch: true, answers: { 200: REMOVED } },
+      fails: ["not_found", "aborted", "failed_precondition", "unavailable"],
+      work: async (request, signal) => {
+        const ifRevision = parseIfMatch(request);
+        const options = { askEngines: true, ...(ifRevision !== undefined && { ifRevision }) };
+        const removed = await volumes.remove(nameIn(request), options, signal);
+        const { status } = removed.value;
+        // With the trash turned off it expires in the instant of its removal, and is gone already.
+        const restorable = status.state === "trashed" && status.expiresAt !== status.trashedAt;
+        const body: WireRemoved = { ...(await tellerOf(services)).trashed(removed), restorable };
+        return { body };
+      },
+    }),
+    route({
+      ...{ method: "GET", path: `${ONE}/usage`, does: "Measures what a volume holds, now." },
+      ...{ query: NO_QUERY, body: null, answers: { 200: USAGE } },
+      fails: ["not_found", "unavailable", "data_loss"],
+      work: async (request, signal) => {
+        const { value } = await volumes.get(nameIn(request));
+        return { body: formatUsage(value, await usage.measure(value, signal)) };
+      },
+    }),
+  ];
+}
+
+async function filtered(
+  { volumes, pools, mounts }: Services,
+  { label = [], pool, unused }: VolumesQuery,
+  signal: AbortSignal,
+): Promise<readonly Recorded<Volume>[]> {
+  const wanted = label.map((text) => {
+    const equals = text.indexOf("=");
+    return equals === -1
+      ? { key: text, value: undefined }
+      : { key: text.slice(0, equals), value: text.slice(equals + 1) };
+  });
+  const inPool = pool === undefined ? undefined : pools.describe(parsePoolName(pool)).record.name;
+  const found = (await volumes.list()).filter(
+    ({ value }) =>
+      (inPool === undefined || value.spec.pool === inPool) &&
+      wanted.every(
+        ({ key, value: asked }) =>
+          Object.hasOwn(value.labels, key) && (asked === undefined || value.labels[key] === asked),
+      ),
+  );
+  if (unused === undefined) return found;
+  const free = new Set(
+    await mounts.listUnused(
+      found.map(({ value }) => value),
+      signal,
+    ),
+  );
+  return found.filter(({ value }) => free.has(value) === unused);
+}
+
+async function oneVolume(
+  services: Services,
+  recorded: Recorded<Volume>,
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<RestAnswer> {
+  const teller = await tellerOf(services);
+  const etag = `"${recorded.revision}"`;
+  return { status, headers: { ...headers, etag }, body: teller.volume(recorded) };
+}
+
+function nameOf({ value }: Recorded<Volume>): string {
+  return value.name;
+}
+
+function nameIn({ params }: RestRequest<unknown, unknown>): VolumeName {
+  return parseVolumeName(params["name"] ?? "");
+}
+
+/** Revision that `If-Match` asks for; undefined: any. */
+function parseIfMatch({ headers }: RestRequest<unknown, unknown>): number | undefined {
+  const text = headers["if-match"]?.trim();
+  if (text === undefined || text === "*") return undefined;
+  const [, revision] = /^"(\d{1,15})"$/.exec(text) ?? [];
+  if (revision !== undefined) return Number(revision);
+  throw new Failure(
+    "invalid_argument",
+    'Cannot read If-Match: give one ETag as it was answered, such as "12", or *',
+  );
+}
