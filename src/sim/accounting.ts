@@ -42,14 +42,13 @@ export function releaseBytes(content: Content, tree: SimTree): void {
 /**
  * Makes sure that `node` may get this content, and that the image underneath has the blocks.
  * @throws {Failure} `resource_exhausted` over the tree's limit or the file system's size; `data_loss` when the
- *   disk underneath is full, and the file system is read-only from then on.
+ *   disk underneath is full, and the file system is read-only from then on. They name `path`.
  */
-export function ensureRoom(node: SimNode, content: Content): void {
+export function ensureRoom(node: SimNode, content: Content, path: string): void {
   const { extent } = content;
   const { tree } = node;
   if (extent === null || extent.holders.has(tree)) return;
   const fileSystem = tree.fileSystem;
-  const path = node.pathFrom(fileSystem.top.root).path;
   const freedBytes = bytesOfItsOwn(node);
   const { limitBytes } = tree.settings;
   const referencedBytes = tree.referencedBytes + extent.sizeBytes - freedBytes;
@@ -96,6 +95,7 @@ function growImage(fileSystem: SimFileSystem, usedBytes: number, path: string): 
     image.tree.fileSystem.setContent(
       image,
       contentOf(content.text, content.sizeBytes, Math.min(usedBytes, content.sizeBytes)),
+      path,
     );
   } catch (error) {
     fileSystem.faulted = true;

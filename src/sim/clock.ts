@@ -73,7 +73,7 @@ export class SimClock implements Clock {
 
   /** Lets `durationMs` pass, with everyone who is due on the way woken in turn and given room to go on. */
   async advance(durationMs: number): Promise<void> {
-    const until = this.#monotonicMs + durationMs;
+    const until = this.#monotonicMs + Math.ceil(durationMs);
     for (;;) {
       await this.quiet();
       if ((this.#sleepers.at(-1)?.wakesAt ?? Number.POSITIVE_INFINITY) > until) break;
@@ -120,7 +120,8 @@ export class SimClock implements Clock {
         reject(signal.reason);
       };
       const sleeper: Sleeper = {
-        wakesAt: this.#monotonicMs + Math.max(0, durationMs),
+        // Whole milliseconds add up exactly: no sleep ends a rounding error too early.
+        wakesAt: this.#monotonicMs + Math.max(0, Math.ceil(durationMs)),
         owner,
         wake: () => {
           signal.removeEventListener("abort", abort);

@@ -177,6 +177,7 @@ function copyNode(
     fileSystem.setContent(
       to,
       shares ? content : contentOf(text, sizeBytes, extent?.sizeBytes ?? 0),
+      name,
     );
   }
   for (const [childName, child] of [...from.entries]) {

@@ -38,7 +38,7 @@ function change(fileSystem: SimFileSystem, [verb, a, b]: readonly [number, numbe
     case 1: {
       if (there && there.kind !== "file") break;
       const file = there ?? fileSystem.create(directory, name, "file", owner);
-      fileSystem.setContent(file, contentOf(null, b, b * 1000));
+      fileSystem.setContent(file, contentOf(null, b, b * 1000), name);
       break;
     }
     case 2:

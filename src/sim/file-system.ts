@@ -110,9 +110,9 @@ export class SimFileSystem {
     this.#dirty.add(node);
   }
 
-  /** Gives a file its bytes, in memory. Throws as {@link ensureRoom}. */
-  setContent(node: SimNode, content: Content): void {
-    ensureRoom(node, content);
+  /** Gives a file its bytes, in memory. Throws as {@link ensureRoom}, with `path` for what the caller calls it. */
+  setContent(node: SimNode, content: Content, path: string): void {
+    ensureRoom(node, content, path);
     holdBytes(content, node.tree);
     releaseBytes(node.attributes.content, node.tree);
     node.attributes = { ...node.attributes, content };

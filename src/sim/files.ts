@@ -57,7 +57,7 @@ export class SimFiles implements Files {
       });
       try {
         const sizeBytes = utf8Bytes(text);
-        fileSystem.setContent(fresh, contentOf(text, sizeBytes, sizeBytes));
+        fileSystem.setContent(fresh, contentOf(text, sizeBytes, sizeBytes), path);
       } catch (error) {
         fileSystem.unlink(fresh);
         throw error;
@@ -158,7 +158,7 @@ export class SimFiles implements Files {
       const { directory, name } = this.#absentEntry("create", path);
       const { fileSystem } = directory.node.tree;
       const file = fileSystem.create(directory.node, name, "file", { mode: 0o600, ...ROOT });
-      fileSystem.setContent(file, contentOf(null, sizeBytes, 0));
+      fileSystem.setContent(file, contentOf(null, sizeBytes, 0), path);
       fileSystem.persist(file);
     });
   }
@@ -185,7 +185,12 @@ export class SimFiles implements Files {
       if (this.#isMountPoint(entry)) throw failureOf("remove", path, "EBUSY");
       return entry.place;
     });
-    if (top !== undefined) await this.#removeTree(top, path, signal);
+    if (top === undefined) return;
+    await this.#removeTree(top, path, signal);
+    await this.#incarnation.call(() => {
+      const { parent, name, tree } = top.node;
+      if (parent !== null) tree.fileSystem.persistEntry(parent, name, top.node);
+    });
   }
 
   /** Directory by directory, each at one instant: what a crash or an abort finds is a part of the tree. */

@@ -98,7 +98,7 @@ export class SimKernel implements Kernel {
       const owner = { mode: 0o600, uid: 0, gid: 0 };
       const made = fileSystem.create(directory.node, name, "file", owner);
       try {
-        fileSystem.setContent(made, from.attributes.content);
+        fileSystem.setContent(made, from.attributes.content, target);
       } catch (error) {
         fileSystem.unlink(made);
         throw error;

@@ -26,7 +26,7 @@ export function mountAt(machine: SimMachine, request: MountRequest): void {
   }
   if (at.node.kind !== "directory") throw failureOf("mount on", target, "ENOTDIR");
   const data = options.filter((option) => !FLAGS.includes(option));
-  const fileSystem = open(machine, type, source, target);
+  const fileSystem = open(machine, request, data);
   const subvolume = data.find((option) => option.startsWith("subvol="))?.slice("subvol=".length);
   const root = (subvolume ?? "")
     .split("/")
@@ -49,8 +49,15 @@ export function mountAt(machine: SimMachine, request: MountRequest): void {
   });
 }
 
-function open(machine: SimMachine, type: string, source: string, target: string): SimFileSystem {
-  if (type === "tmpfs") return machine.makeFileSystem({ type, totalBytes: TMPFS_BYTES });
+function open(
+  machine: SimMachine,
+  { type, source, target }: MountRequest,
+  data: readonly string[],
+): SimFileSystem {
+  if (type === "tmpfs") {
+    const size = data.find((option) => /^size=\d+$/.test(option))?.slice("size=".length);
+    return machine.makeFileSystem({ type, totalBytes: Number(size ?? TMPFS_BYTES) });
+  }
   if (type !== "btrfs") {
     throw new Failure(
       "unimplemented",

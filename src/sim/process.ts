@@ -46,7 +46,7 @@ export class SimProcess {
     if (found !== undefined && found.node.kind !== "file") throw failureOf("write", path, "EISDIR");
     const file =
       found?.node ?? fileSystem.create(node, entry.name, "file", { mode: 0o644, uid: 0, gid: 0 });
-    file.tree.fileSystem.setContent(file, contentOf(text, sizeBytes, sizeBytes));
+    file.tree.fileSystem.setContent(file, contentOf(text, sizeBytes, sizeBytes), path);
   }
 
   /** The text of a file, or its size where it has none; undefined when absent. */
