@@ -12,7 +12,7 @@ import { failureOf } from "./errno.ts";
 import type { SimFileSystem } from "./file-system.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { SimMachine } from "./machine.ts";
-import type { Entry, Place } from "./mount-namespace.ts";
+import type { Entry } from "./mount-namespace.ts";
 import { mountAt } from "./mounting.ts";
 import type { SimNode } from "./node.ts";
 import { ensureWritable } from "./process.ts";
@@ -183,12 +183,12 @@ export class SimKernel implements Kernel {
   }
 
   commitSubvolumes(path: string): Promise<void> {
-    return this.#incarnation.call(() => this.#btrfs("commit", path).fileSystem.commit());
+    return this.#incarnation.call(() => this.#btrfs("commit", path).commit());
   }
 
   enableQuotas(path: string): Promise<void> {
     return this.#incarnation.call(() => {
-      this.#btrfs("enable quotas on", path).fileSystem.quotas = true;
+      this.#btrfs("enable quotas on", path).quotas = true;
     });
   }
 
@@ -209,18 +209,22 @@ export class SimKernel implements Kernel {
     });
   }
 
-  #btrfs(
-    call: string,
-    path: string,
-  ): { readonly fileSystem: SimFileSystem; readonly place: Place } {
-    const place = this.#machine.follow(call, path);
-    const { fileSystem } = place.node.tree;
+  /** The node at a path that no link in its last component led to. */
+  #node(call: string, path: string): SimNode {
+    const node = this.#machine.namespace.find(path)?.node;
+    if (node === undefined) throw failureOf(call, path, "ENOENT");
+    if (node.kind === "symlink") throw failureOf(call, path, "ELOOP");
+    return node;
+  }
+
+  #btrfs(call: string, path: string): SimFileSystem {
+    const { fileSystem } = this.#node(call, path).tree;
     if (!fileSystem.hasSubvolumes) throw failureOf(call, path, "ENOTTY");
-    return { fileSystem, place };
+    return fileSystem;
   }
 
   #subvolume(call: string, path: string): SimTree {
-    const { node } = this.#btrfs(call, path).place;
+    const node = this.#node(call, path);
     if (!isRoot(node)) throw failureOf(call, path, "EINVAL");
     return node.tree;
   }
