@@ -1,0 +1,135 @@
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { succeeded } from "../real/command.ts";
+import { loadBusybox } from "../real/images.ts";
+import { Machine } from "../real/machine.ts";
+import { PluginClient } from "./plugin-client.ts";
+
+/** File systems of the host's disk: on btrfs the pool is a directory of it, elsewhere a loop file on it. */
+export type HostFileSystem = "btrfs" | "ext4";
+
+const DISK_SIZE = "16G";
+/** How many volumes are made at once. */
+const FILL_CONCURRENCY = 16;
+
+/**
+ * A machine whose engine and lagand keep all that they have on one and the same loop-mounted file system, so
+ * that neither has the better disk.
+ */
+export class BenchHost implements AsyncDisposable {
+  readonly machine: Machine;
+  #volumes = 0;
+
+  private constructor(machine: Machine) {
+    this.machine = machine;
+  }
+
+  static async create(fileSystem: HostFileSystem): Promise<BenchHost> {
+    const machine = await Machine.create();
+    const host = new BenchHost(machine);
+    try {
+      await host.mountImage("disk", fileSystem);
+      return host;
+    } catch (thrown) {
+      await machine.close();
+      throw thrown;
+    }
+  }
+
+  /** Path on the disk, inside. */
+  disk(...parts: readonly string[]): string {
+    return this.machine.path("disk", ...parts);
+  }
+
+  /** How many volumes there are. */
+  get volumes(): number {
+    return this.#volumes;
+  }
+
+  /** Runs a command inside, which must succeed. */
+  async must(...argv: readonly string[]): Promise<string> {
+    return succeeded(argv, await this.machine.run(argv));
+  }
+
+  /** A new file system in a sparse file, mounted inside at the machine's path `name`. Direct I/O: the cache of one file system is enough. */
+  async mountImage(name: string, fileSystem: HostFileSystem): Promise<void> {
+    const image = this.machine.path(`${name}.img`);
+    const place = this.machine.path(name);
+    await this.must("truncate", "-s", DISK_SIZE, image);
+    await this.must(`mkfs.${fileSystem}`, "-q", image);
+    const device = await this.must("losetup", "-f", "--show", "--direct-io=on", image);
+    await this.must("mkdir", place);
+    await this.must("mount", "-t", fileSystem, "-o", "noatime", device, place);
+  }
+
+  /** Starts lagand with the automatic pool and waits until it listens; resolves to how long that took. */
+  async startLagand(): Promise<number> {
+    const { lagand } = this.machine;
+    const begin = performance.now();
+    await lagand.launch({
+      config: "pools:\n  default:\n    driver: auto\n",
+      args: ["--state-dir", this.disk("state")],
+    });
+    while (!(await listens(lagand.pluginSocketPath))) {
+      if (!lagand.running) throw new Error(`lagand ended:\n${lagand.logTail()}`);
+      await sleep(2);
+    }
+    return performance.now() - begin;
+  }
+
+  async startEngine(): Promise<void> {
+    await this.machine.engine.start({ args: ["--data-root", this.disk("docker")] });
+    await loadBusybox(this.machine);
+  }
+
+  connect(): Promise<PluginClient> {
+    return PluginClient.open(this.machine.lagand.pluginSocketPath);
+  }
+
+  /** Name of the n-th volume that {@link fill} makes. */
+  volume(n: number): string {
+    return `volume-${String(n).padStart(5, "0")}`;
+  }
+
+  /** One of the volumes, any. */
+  anyVolume(): string {
+    return this.volume(Math.floor(Math.random() * this.#volumes));
+  }
+
+  /** Makes volumes until there are `count`; resolves to how many were made a second. */
+  async fill(count: number): Promise<number> {
+    const begin = performance.now();
+    const before = this.#volumes;
+    let next = before;
+    const work = async (): Promise<void> => {
+      const client = await this.connect();
+      while (next < count) await client.call("Create", { Name: this.volume(next++), Opts: {} });
+      client.close();
+    };
+    await Promise.all(Array.from({ length: FILL_CONCURRENCY }, work));
+    this.#volumes = count;
+    return ((count - before) / (performance.now() - begin)) * 1_000;
+  }
+
+  /** Resident memory of lagand in megabytes. */
+  residentMb(): number {
+    const status = readFileSync(`/proc/${this.machine.lagand.pid}/status`, "utf8");
+    return (Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1_024) / 1e6;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.machine[Symbol.asyncDispose]();
+  }
+}
+
+function listens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
+  });
+}

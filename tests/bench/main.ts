@@ -1,0 +1,53 @@
+import { cpus, release, totalmem } from "node:os";
+import { formatTarget, formatValue, isMet, type Table } from "./figure.ts";
+import { benchFio } from "./fio.ts";
+import { benchGrowth, GROWING, type Growing } from "./growth.ts";
+import { benchMemory } from "./memory.ts";
+import { benchRun } from "./run.ts";
+
+const USAGE = `usage: npm run bench -- [--operations=N] [NAME...]
+names: run, ${GROWING.join(", ")}, memory, fio; none means all`;
+
+/** Mounts and Unmounts of the memory benchmark unless told. */
+const OPERATIONS = 20_000;
+
+function print({ title, rows }: Table): void {
+  console.log(`\n## ${title}\n`);
+  console.log("| what | figure | target | verdict | note |\n|---|---|---|---|---|");
+  for (const figure of rows) {
+    const met = isMet(figure);
+    const verdict = met === undefined ? "" : met ? "met" : "NOT MET";
+    const value = formatValue(figure.value, figure.unit);
+    console.log(
+      `| ${figure.what} | ${value} | ${formatTarget(figure)} | ${verdict} | ${figure.note ?? ""} |`,
+    );
+  }
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  const operations = Number(
+    args.find((arg) => arg.startsWith("--operations="))?.slice("--operations=".length) ??
+      OPERATIONS,
+  );
+  const names = args.filter((arg) => !arg.startsWith("--operations="));
+  const known: readonly string[] = ["run", ...GROWING, "memory", "fio"];
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0 || !(operations > 0)) throw new Error(USAGE);
+  const wanted = new Set(names.length === 0 ? known : names);
+  const [cpu] = cpus();
+  console.log(
+    `${cpus().length} cores of ${cpu?.model ?? "?"}, ${Math.round(totalmem() / 1e9)} GB, kernel ${release()}, Node ${process.version}`,
+  );
+  const growing = new Set(GROWING.filter((name) => wanted.has(name)));
+  const benches: readonly (readonly [boolean, () => Promise<readonly Table[]>])[] = [
+    [wanted.has("run"), benchRun],
+    [growing.size > 0, () => benchGrowth(growing satisfies ReadonlySet<Growing>)],
+    [wanted.has("memory"), () => benchMemory(operations)],
+    [wanted.has("fio"), benchFio],
+  ];
+  for (const [chosen, bench] of benches) {
+    if (chosen) for (const table of await bench()) print(table);
+  }
+}
+
+await main(process.argv.slice(2));
