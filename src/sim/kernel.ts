@@ -37,12 +37,12 @@ export class SimKernel implements Kernel {
 
   unmount(target: string): Promise<void> {
     return this.#incarnation.call(() => {
-      const { mount, node } = this.#machine.follow("umount", target);
+      const { mount, node } = this.#machine.follow("unmount", target);
       if (node !== mount.root || mount.parent === null) {
-        throw new Failure("not_found", `Cannot umount ${target}: not a mount point (EINVAL)`);
+        throw new Failure("not_found", `Cannot unmount ${target}: not a mount point (EINVAL)`);
       }
       if (mount.holders > 0 || mount.children.size > 0) {
-        throw failureOf("umount", target, "EBUSY");
+        throw failureOf("unmount", target, "EBUSY");
       }
       this.#machine.namespace.remove(mount);
       this.#machine.releaseIfUnused(mount.fileSystem);
@@ -225,6 +225,7 @@ export class SimKernel implements Kernel {
 
   #subvolume(call: string, path: string): SimTree {
     const node = this.#node(call, path);
+    if (!node.tree.fileSystem.hasSubvolumes) throw failureOf(call, path, "ENOTTY");
     if (!isRoot(node)) throw failureOf(call, path, "EINVAL");
     return node.tree;
   }
