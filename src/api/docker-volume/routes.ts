@@ -1,3 +1,4 @@
+import { Failure } from "../../core/failure.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { Services } from "../../services/services.ts";
@@ -51,8 +52,9 @@ export function volumeRoutes({
       const name = parseNamed(body);
       // The engine holds locks while it waits for us, so it is not asked; its own book was in order, or it would
       // not have come. Absent is success: its last attempt may have reached us.
-      if ((await volumes.find(name)) === undefined) return { Err: "" };
-      await volumes.remove(name, { askEngines: false }, signal);
+      await volumes.remove(name, { askEngines: false }, signal).catch((thrown: unknown) => {
+        if (!(thrown instanceof Failure) || thrown.code !== "not_found") throw thrown;
+      });
       return { Err: "" };
     },
     "/VolumeDriver.Path": async (body, signal) => {
