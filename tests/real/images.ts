@@ -42,7 +42,8 @@ export async function busyboxRoot(root: string): Promise<string> {
   return root;
 }
 
-async function seed(data: string): Promise<void> {
+/** Fills a directory as `/data` of the image `seeded`. */
+export async function seed(data: string): Promise<void> {
   await mkdir(join(data, "directory"), { recursive: true });
   await writeFile(join(data, "file"), SEEDED_TEXT);
   await writeFile(join(data, "directory/inner"), "inner\n");

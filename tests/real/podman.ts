@@ -20,6 +20,8 @@ export class Podman {
     return run(namespace.enter(["podman", ...global, ...args]), {
       env: {
         ...namespace.env,
+        // Podman looks for a registry's credentials in it, and misses them when it is set.
+        DOCKER_CONFIG: undefined,
         CONTAINERS_CONF: namespace.path("podman/containers.conf"),
         CONTAINERS_STORAGE_CONF: namespace.path("podman/storage.conf"),
       },
@@ -34,6 +36,9 @@ export class Podman {
     await namespace.write(
       "podman/containers.conf",
       [
+        "[containers]",
+        // Podman's own would raise the limits, which not every root may.
+        'default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]',
         "[engine]",
         'events_logger = "none"',
         'cgroup_manager = "cgroupfs"',
@@ -44,10 +49,11 @@ export class Podman {
         "",
       ].join("\n"),
     );
-    await namespace.write("podman/storage.conf", '[storage]\ndriver = "overlay"\n');
-    return [
-      ...["--root", namespace.path("podman/root"), "--runroot", namespace.path("podman/run")],
-      ...["--tmpdir", namespace.path("podman/tmp"), "--storage-driver", "overlay"],
-    ];
+    const [root, runRoot] = [namespace.path("podman/root"), namespace.path("podman/run")];
+    await namespace.write(
+      "podman/storage.conf",
+      `[storage]\ndriver = "overlay"\ngraphroot = "${root}"\nrunroot = "${runRoot}"\n`,
+    );
+    return ["--root", root, "--runroot", runRoot, "--tmpdir", namespace.path("podman/tmp")];
   }
 }
