@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { Failure } from "../core/failure.ts";
 import type { Kernel } from "../core/ports/kernel.ts";
 import { parseMountInfo } from "./mountinfo.ts";
 import { readMountNamespaces } from "./namespaces.ts";
@@ -11,9 +10,9 @@ const STALE_QGROUP_LIMIT = 1_000;
 /** How many of them are tried at a time. */
 const STALE_QGROUP_BATCH = 32;
 
-/** Where a removed subvolume was, and its id. */
+/** A removed subvolume: its id, and the id of its file system. */
 interface StaleQgroup {
-  readonly parent: string;
+  readonly fileSystem: string;
   readonly id: number;
 }
 
@@ -34,36 +33,31 @@ export const hostKernel: Kernel = {
   snapshotSubvolume: (source, target, { readOnly }) =>
     syscallThreads.call("snapshotSubvolume", source, target, readOnly),
   removeSubvolume: async (path) => {
-    const parent = dirname(path);
-    const ids = await syscallThreads.call("removeSubvolume", path);
-    staleQgroups.push(...ids.map((id) => ({ parent, id })));
-    await removeStaleQgroups(parent);
+    const removed = await syscallThreads.call("removeSubvolume", path);
+    if (removed === undefined) return;
+    const { fileSystem, ids } = removed;
+    staleQgroups.push(...ids.map((id) => ({ fileSystem, id })));
+    await removeStaleQgroups(fileSystem, dirname(path));
   },
   findSubvolume: (path) => syscallThreads.call("findSubvolume", path),
   setSubvolumeReadOnly: (path, readOnly) =>
     syscallThreads.call("setSubvolumeReadOnly", path, readOnly),
   commitSubvolumes: (path) => syscallThreads.call("commitSubvolumes", path),
   enableQuotas: (path) => syscallThreads.call("enableQuotas", path),
-  limitSubvolume: async (path, sizeBytes) => {
-    try {
-      await syscallThreads.call("limitSubvolume", path, sizeBytes);
-    } catch (thrown) {
-      // The kernel's word for "quotas are off".
-      if (!(thrown instanceof Failure) || !thrown.message.endsWith("ENOTCONN")) throw thrown;
-      throw new Failure("failed_precondition", thrown.message, { cause: thrown });
-    }
-  },
+  limitSubvolume: (path, sizeBytes) => syscallThreads.call("limitSubvolume", path, sizeBytes),
   subvolumeUsage: (path) => syscallThreads.call("subvolumeUsage", path),
 };
 
 /**
- * A removed subvolume leaves its qgroup behind until btrfs has cleaned the subvolume away, in its own time
- * (since 6.12 kernels remove it themselves). So they are removed at later removals, as far as that works.
+ * A removed subvolume leaves its qgroup behind until btrfs has cleaned the subvolume away, in its own time. So they are
+ * removed at later removals, as far as that works. @param path Any directory of the file system.
  */
-async function removeStaleQgroups(parent: string): Promise<void> {
-  const due = staleQgroups.filter((stale) => stale.parent === parent).slice(0, STALE_QGROUP_BATCH);
+async function removeStaleQgroups(fileSystem: string, path: string): Promise<void> {
+  const due = staleQgroups
+    .filter((stale) => stale.fileSystem === fileSystem)
+    .slice(0, STALE_QGROUP_BATCH);
   const ids = due.map(({ id }) => id);
-  const left = new Set(await syscallThreads.call("removeQgroups", parent, ids).catch(() => ids));
+  const left = new Set(await syscallThreads.call("removeQgroups", path, ids).catch(() => ids));
   staleQgroups = staleQgroups
     .filter((stale) => !due.includes(stale) || left.has(stale.id))
     .slice(-STALE_QGROUP_LIMIT);

@@ -1,4 +1,7 @@
+import { closeSync, constants as fs, openSync } from "node:fs";
 import koffi from "koffi";
+import type { FailureCode } from "../core/failure.ts";
+import { errnoName, errnoOf } from "./errno.ts";
 
 /*
  * The calls of libc that Node does not have. For worker threads only: every one of them can wait. A call that fails
@@ -10,31 +13,74 @@ const rawMount = libc.func("int mount(str, str, str, ulong, str)");
 const rawUmount = libc.func("int umount2(str, int)");
 const rawIoctl = libc.func("int ioctl(int, ulong, void *)");
 const rawIoctlNumber = libc.func("ioctl", "int", ["int", "ulong", "long"]);
+const rawClose = libc.func("int close(int)");
 const rawRename = libc.func("int renameat2(int, str, int, str, uint)");
+// Not in every libc that we meet (glibc 2.36), so by number, the same on all architectures since 5.1.
+const rawOpenTree = libc.func("syscall", "long", ["long", "int", "str", "uint"]);
+const rawMoveMount = libc.func("syscall", "long", ["long", "int", "str", "int", "str", "uint"]);
+const rawMountSetattr = libc.func("syscall", "long", [
+  ...["long", "int", "str", "uint", "void *", "ulong"],
+]);
 
-const ERRNO_NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries(koffi.os.errno).map(([name, number]) => [number, name]),
-);
-
-/** A call of the system that failed. */
+/** A call of the system that failed. `code` and `why` are set where the errno alone would mislead. */
 export class SyscallError extends Error {
   readonly call: string;
   readonly path: string;
   /** Name of the errno, such as `EBUSY`. */
   readonly errno: string;
+  readonly code: FailureCode | undefined;
+  readonly why: string | undefined;
 
-  constructor(call: string, path: string, errno: string) {
+  constructor(
+    call: string,
+    path: string,
+    errno: string,
+    meaning: { readonly code?: FailureCode; readonly why?: string } = {},
+  ) {
     super(`${call} ${path}: ${errno}`);
     this.call = call;
     this.path = path;
     this.errno = errno;
+    this.code = meaning.code;
+    this.why = meaning.why;
   }
 }
 
 function check(result: number, call: string, path: string): number {
   if (result >= 0) return result;
-  const number = koffi.errno();
-  throw new SyscallError(call, path, ERRNO_NAMES.get(number) ?? `errno ${number}`);
+  throw new SyscallError(call, path, errnoName(koffi.errno()));
+}
+
+/** Makes a call of Node's; what it throws becomes a `SyscallError` of this call and path. */
+export function attempt<T>(call: string, path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (thrown) {
+    const errno = errnoOf(thrown);
+    if (thrown instanceof SyscallError || errno === undefined) throw thrown;
+    throw new SyscallError(call, path, errno);
+  }
+}
+
+/** The errno of a failed call; undefined for anything else. */
+export function errnoOfCall(thrown: unknown): string | undefined {
+  return thrown instanceof SyscallError ? thrown.errno : undefined;
+}
+
+/** Opens, works, closes. */
+export function withFile<T>(
+  call: string,
+  path: string,
+  flags: number,
+  work: (fd: number) => T,
+  named: string = path,
+): T {
+  const fd = attempt(call, named, () => openSync(path, flags | fs.O_NONBLOCK));
+  try {
+    return work(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** mount(2). */
@@ -53,15 +99,15 @@ export function unmount(target: string, flags: number): void {
   check(rawUmount(target, flags), "unmount", target);
 }
 
-/** ioctl(2) with a structure, which the kernel reads and writes. @param what For messages. */
+/** ioctl(2) with a structure, which the kernel reads and writes. @param call For messages. */
 export function ioctl(
   fd: number,
   request: number,
   structure: Buffer,
-  what: string,
+  call: string,
   path: string,
 ): number {
-  return check(rawIoctl(fd, request, structure), what, path);
+  return check(rawIoctl(fd, request, structure), call, path);
 }
 
 /** ioctl(2) with a number. */
@@ -69,10 +115,16 @@ export function ioctlNumber(
   fd: number,
   request: number,
   value: number,
-  what: string,
+  call: string,
   path: string,
 ): number {
-  return check(rawIoctlNumber(fd, request, value), what, path);
+  return check(rawIoctlNumber(fd, request, value), call, path);
+}
+
+/** mknod(2); not in every libc, so looked up when needed. */
+export function makeNode(path: string, mode: number, device: number): void {
+  const rawMknod = libc.func("int mknod(str, uint, ulong)");
+  check(rawMknod(path, mode, device), "make device", path);
 }
 
 const AT_FDCWD = -100;
@@ -81,4 +133,40 @@ const RENAME_NOREPLACE = 1;
 /** renameat2(2) that never replaces the target. */
 export function renameNoReplace(from: string, to: string): void {
   check(rawRename(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE), "rename", `${from} to ${to}`);
+}
+
+// linux/mount.h, linux/fcntl.h (6.1)
+const OPEN_TREE_CLONE = 1;
+const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
+const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
+const MOVE_MOUNT_T_SYMLINKS = 0x10;
+const SYS_OPEN_TREE = 428;
+const SYS_MOVE_MOUNT = 429;
+const SYS_MOUNT_SETATTR = 442;
+const O_CLOEXEC = 0o2000000;
+
+/** A bind whose attributes (`MOUNT_ATTR_…` to set and to clear) hold from its first instant. Kernel 5.12. */
+export function bindWith(
+  source: string,
+  target: string,
+  attributes: { readonly set: number; readonly clear: number; readonly recursive: boolean },
+): void {
+  const path = `${source} on ${target}`;
+  const recursive = attributes.recursive ? AT_RECURSIVE : 0;
+  const cloning = OPEN_TREE_CLONE | O_CLOEXEC | recursive;
+  const tree = check(rawOpenTree(SYS_OPEN_TREE, AT_FDCWD, source, cloning), "mount", path);
+  try {
+    // struct mount_attr: attr_set, attr_clr, propagation, userns_fd.
+    const attr = Buffer.alloc(32);
+    attr.writeBigUInt64LE(BigInt(attributes.set), 0);
+    attr.writeBigUInt64LE(BigInt(attributes.clear), 8);
+    const here = AT_EMPTY_PATH | recursive;
+    check(rawMountSetattr(SYS_MOUNT_SETATTR, tree, "", here, attr, attr.length), "mount", path);
+    const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS;
+    check(rawMoveMount(SYS_MOVE_MOUNT, tree, "", AT_FDCWD, target, flags), "mount", path);
+  } finally {
+    // Not Node's: it did not open it, and would wonder.
+    rawClose(tree);
+  }
 }

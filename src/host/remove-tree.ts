@@ -1,8 +1,6 @@
-import { readFile, realpath } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
 import { Failure, type FailureCode } from "../core/failure.ts";
 import { hostExec } from "./exec.ts";
-import { parseMountInfo } from "./mountinfo.ts";
+import { syscallThreads } from "./syscall-threads.ts";
 
 /** Longest removal of a tree, in milliseconds: a day. */
 const TIMEOUT_MS = 86_400_000;
@@ -22,7 +20,7 @@ const CODE_OF_REASON: Readonly<Record<string, FailureCode>> = {
  *   bind mount of the same file system from a directory, and would empty what is mounted.
  */
 export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
-  const mounted = await findMountIn(path);
+  const mounted = await syscallThreads.call("findMountIn", path);
   if (mounted !== undefined) {
     throw new Failure(
       "failed_precondition",
@@ -42,11 +40,4 @@ export async function removeTree(path: string, signal: AbortSignal): Promise<voi
     CODE_OF_REASON[reason] ?? "failed_precondition",
     `Cannot remove ${path}: ${why === "" ? `rm ended with status ${code}` : why}`,
   );
-}
-
-async function findMountIn(path: string): Promise<string | undefined> {
-  // The table has paths without links; a link in the last component is removed itself, whatever it leads to.
-  const real = join(await realpath(dirname(path)), basename(path));
-  const table = parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
-  return table.find(({ mountPoint }) => `${mountPoint}/`.startsWith(`${real}/`))?.mountPoint;
 }

@@ -1,12 +1,14 @@
 import { Worker } from "node:worker_threads";
 import { Failure } from "../core/failure.ts";
 import { failureOfErrno } from "./errno.ts";
-import type { SyscallAnswer, SyscallRequest, Syscalls } from "./syscall-message.ts";
+import type { SyscallAnswer, SyscallFailure, SyscallRequest, Syscalls } from "./syscall-message.ts";
 
 /** Most threads at once. A call that hangs occupies one until it ends. */
 export const THREAD_LIMIT = 16;
 /** How many calls may wait for a thread; more are refused with `unavailable`. */
 export const WAITING_LIMIT = 10_000;
+/** How long a call waits for a busy thread before another one is started for it, in milliseconds. */
+const GROW_MS = 5;
 /** How long a thread beyond the first may be idle before it ends, in milliseconds. */
 const IDLE_MS = 10_000;
 
@@ -24,11 +26,13 @@ interface Thread {
 
 /**
  * Makes system calls that can wait, off the event loop: each in a worker thread, one call a thread at a time. One
- * thread is kept warm; more come while all are busy, so that a call that hangs holds up no other.
+ * thread is kept warm; more come when a call has waited for the busy ones, so that a call that hangs holds up no other,
+ * and many quick ones start no thread.
  */
 export class SyscallThreads {
   readonly #threads = new Set<Thread>();
   readonly #waiting: Job[] = [];
+  #growing: NodeJS.Timeout | undefined;
 
   /** @throws {Failure} as `errno.ts` maps the call's errno; `unavailable` when {@link WAITING_LIMIT} calls wait. */
   call<Name extends keyof Syscalls>(
@@ -41,20 +45,40 @@ export class SyscallThreads {
     });
   }
 
+  /** Threads there are now. */
+  get size(): number {
+    return this.#threads.size;
+  }
+
   #give(job: Job): void {
     const idle = [...this.#threads].find((thread) => thread.job === undefined);
     if (idle !== undefined) this.#run(idle, job);
-    else if (this.#threads.size < THREAD_LIMIT) this.#run(this.#start(), job);
-    else if (this.#waiting.length < WAITING_LIMIT) this.#waiting.push(job);
-    else
+    else if (this.#threads.size === 0) this.#run(this.#start(), job);
+    else if (this.#waiting.length < WAITING_LIMIT) {
+      this.#waiting.push(job);
+      this.#growLater();
+    } else {
       job.reject(
         new Failure("unavailable", "Cannot reach the storage: too many calls wait for it"),
       );
+    }
+  }
+
+  #growLater(): void {
+    if (this.#threads.size === THREAD_LIMIT) return;
+    this.#growing ??= setTimeout(() => {
+      this.#growing = undefined;
+      const next = this.#waiting.shift();
+      if (next !== undefined) this.#run(this.#start(), next);
+      if (this.#waiting.length > 0) this.#growLater();
+    }, GROW_MS);
   }
 
   #run(thread: Thread, job: Job): void {
     clearTimeout(thread.idle);
     thread.job = job;
+    // Only a thread with work keeps the process alive.
+    thread.worker.ref();
     thread.worker.postMessage(job.request);
   }
 
@@ -76,15 +100,19 @@ export class SyscallThreads {
     thread.job = undefined;
     if (job !== undefined) {
       if ("value" in answer) job.resolve(answer.value);
-      else job.reject(failureOfErrno(answer.call, answer.path, answer.errno));
+      else job.reject(failureOf(answer));
     }
     const next = this.#waiting.shift();
     if (next !== undefined) this.#run(thread, next);
-    else if (this.#threads.size > 1) this.#endWhenIdle(thread);
+    else {
+      thread.worker.unref();
+      this.#endWhenIdle(thread);
+    }
   }
 
   #endWhenIdle(thread: Thread): void {
     thread.idle = setTimeout(() => {
+      if (this.#threads.size === 1) return;
       this.#threads.delete(thread);
       void thread.worker.terminate();
     }, IDLE_MS);
@@ -95,7 +123,17 @@ export class SyscallThreads {
     this.#threads.delete(thread);
     thread.job?.reject(new Failure("internal", "Internal error", { cause }));
     thread.job = undefined;
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#give(next);
   }
+}
+
+function failureOf(answer: SyscallFailure): Failure {
+  const { call, path, errno, code, why } = answer;
+  return failureOfErrno(call, path, errno, {
+    ...(code !== undefined && { code }),
+    ...(why !== undefined && { why }),
+  });
 }
 
 /** The daemon's threads for system calls. */

@@ -19,10 +19,11 @@ function answer({ name, args }: SyscallRequest): SyscallAnswer {
     return { value: call(...args) };
   } catch (thrown) {
     if (thrown instanceof SyscallError) {
-      return { call: thrown.call, path: thrown.path, errno: thrown.errno };
+      const { call, path, errno, code, why } = thrown;
+      return { call, path, errno, code, why };
     }
     const errno = errnoOf(thrown);
     if (errno === undefined) throw thrown;
-    return { call: name, path: String(args[0]), errno };
+    return { call: name, path: String(args[0]), errno, code: undefined, why: undefined };
   }
 }

@@ -1,10 +1,18 @@
-import { closeSync, openSync, readdirSync, statSync } from "node:fs";
-import { ioctl, ioctlNumber, SyscallError } from "./libc.ts";
+import { constants as fs, readdirSync, readFileSync, statSync } from "node:fs";
+import {
+  attempt,
+  errnoOfCall,
+  ioctl,
+  ioctlNumber,
+  makeNode,
+  SyscallError,
+  withFile,
+} from "./libc.ts";
 
 // linux/loop.h (6.1)
+const LOOP_CLR_FD = 0x4c01;
 const LOOP_SET_STATUS64 = 0x4c04;
 const LOOP_GET_STATUS64 = 0x4c05;
-const LOOP_CLR_FD = 0x4c01;
 const LOOP_CONFIGURE = 0x4c0a;
 const LOOP_CTL_GET_FREE = 0x4c82;
 const LO_FLAGS_AUTOCLEAR = 4;
@@ -15,48 +23,62 @@ const INFO = { device: 0, inode: 8, flags: 52, fileName: 56 } as const;
 /** struct loop_config: fd, block size, loop_info64, 64 reserved bytes. */
 const CONFIG_BYTES = 304;
 const CONFIG = { fd: 0, info: 8 } as const;
-const FILE_NAME_BYTES = 64;
+/** The name that a device keeps for us: it tells ours from devices that somebody else set up. */
+const MARK = "lagan";
 /** How often another process may take the free device before us. */
-const RACES_LIMIT = 32;
+const RACES_LIMIT = 64;
 
-/** Attaches a file to a free loop device, with direct I/O where the file's file system has it. */
+/** `Kernel.attachLoop`. */
 export function attachLoop(file: string): string {
-  const backing = openSync(file, "r+");
-  try {
+  return withFile("attach", file, fs.O_RDWR, (backing) => {
     for (let race = 0; race < RACES_LIMIT; race++) {
-      const device = `/dev/loop${freeNumber()}`;
+      const device = freeDevice(file);
       if (configure(device, backing, file)) return device;
     }
-    throw new SyscallError("attach", file, "EBUSY");
-  } finally {
-    closeSync(backing);
-  }
+    const why = "other processes take every free loop device";
+    throw new SyscallError("attach", file, "EBUSY", { why });
+  });
 }
 
-function freeNumber(): number {
-  return withFile("/dev/loop-control", "r+", (fd) =>
-    ioctlNumber(fd, LOOP_CTL_GET_FREE, 0, "find a free loop device for", "/dev/loop-control"),
+function freeDevice(file: string): string {
+  const control = "/dev/loop-control";
+  const number = withFile("attach", control, fs.O_RDWR, (fd) =>
+    ioctlNumber(fd, LOOP_CTL_GET_FREE, 0, "find a loop device for", file),
   );
+  const device = `/dev/loop${number}`;
+  if (statSync(device, { throwIfNoEntry: false }) === undefined) makeDevice(device);
+  return device;
+}
+
+/** In a container /dev does not follow the kernel: the node of a new device is missing there. */
+function makeDevice(device: string): void {
+  const name = device.slice("/dev/".length);
+  const numbers = attempt("read", device, () => readFileSync(`/sys/block/${name}/dev`, "utf8"));
+  const [major = 0, minor = 0] = numbers.split(":").map(Number);
+  // makedev(3) for numbers below 2^12 and 2^20.
+  const packed = (major << 8) | (minor & 0xff) | ((minor & ~0xff) << 12);
+  try {
+    makeNode(device, fs.S_IFBLK | 0o660, packed);
+  } catch (thrown) {
+    if (errnoOfCall(thrown) !== "EEXIST") throw thrown;
+  }
 }
 
 /** False when somebody else took the device meanwhile. */
 function configure(device: string, backing: number, file: string): boolean {
-  return withFile(device, "r+", (fd) => {
+  return withFile("attach", device, fs.O_RDWR, (fd) => {
     for (const flags of [LO_FLAGS_DIRECT_IO, 0]) {
       const config = Buffer.alloc(CONFIG_BYTES);
       config.writeUInt32LE(backing, CONFIG.fd);
       config.writeUInt32LE(flags, CONFIG.info + INFO.flags);
-      config.write(
-        file.slice(-FILE_NAME_BYTES + 1),
-        CONFIG.info + INFO.fileName,
-        FILE_NAME_BYTES - 1,
-      );
+      config.write(MARK, CONFIG.info + INFO.fileName);
       try {
-        ioctl(fd, LOOP_CONFIGURE, config, "attach", `${file} to ${device}`);
+        ioctl(fd, LOOP_CONFIGURE, config, "attach", file);
         return true;
       } catch (thrown) {
-        const errno = thrown instanceof SyscallError ? thrown.errno : "";
+        const errno = errnoOfCall(thrown);
         if (errno === "EBUSY") return false;
+        // Perhaps the file system has no direct I/O.
         if (errno !== "EINVAL" || flags === 0) throw thrown;
       }
     }
@@ -64,10 +86,12 @@ function configure(device: string, backing: number, file: string): boolean {
   });
 }
 
-/** Devices attached to this very file: compared by device and inode, not by path. */
+/** `Kernel.findLoops`. */
 export function findLoops(file: string): readonly string[] {
-  const { dev, ino } = statSync(file, { bigint: true });
-  return loopNumbers().flatMap((number) => {
+  const { dev, ino } = attempt("find loop devices of", file, () =>
+    statSync(file, { bigint: true }),
+  );
+  return attachedNumbers().flatMap((number) => {
     const device = `/dev/loop${number}`;
     const info = readStatus(device);
     if (info === undefined) return [];
@@ -77,49 +101,54 @@ export function findLoops(file: string): readonly string[] {
   });
 }
 
-function loopNumbers(): readonly number[] {
-  return readdirSync("/sys/block")
-    .flatMap((name) => (/^loop\d+$/.test(name) ? [Number(name.slice("loop".length))] : []))
+function attachedNumbers(): readonly number[] {
+  return attempt("list", "/sys/block", () => readdirSync("/sys/block"))
+    .filter((name) => /^loop\d+$/.test(name))
+    .filter((name) => statSync(`/sys/block/${name}/loop`, { throwIfNoEntry: false }) !== undefined)
+    .map((name) => Number(name.slice("loop".length)))
     .sort((a, b) => a - b);
 }
 
 /** Undefined when nothing is attached. */
 function readStatus(device: string): Buffer | undefined {
-  return withFile(device, "r", (fd) => {
-    const info = Buffer.alloc(INFO_BYTES);
-    try {
+  return unlessUnattached(() =>
+    withFile("look at", device, fs.O_RDONLY, (fd) => {
+      const info = Buffer.alloc(INFO_BYTES);
       ioctl(fd, LOOP_GET_STATUS64, info, "look at", device);
       return info;
-    } catch (thrown) {
-      if (thrown instanceof SyscallError && thrown.errno === "ENXIO") return undefined;
-      throw thrown;
-    }
-  });
+    }),
+  );
 }
 
-/** Lets a mounted loop device detach itself when its file system is unmounted for the last time. */
+/**
+ * Lets a device of ours, which is mounted, detach itself when its file system is unmounted for the last time. Set any
+ * earlier, it would detach itself at the next close, such as ours.
+ */
 export function releaseLoopAfterUse(device: string): void {
   const info = readStatus(device);
-  if (info === undefined) return;
+  if (info === undefined || info.toString("utf8", INFO.fileName).split("\0")[0] !== MARK) return;
   info.writeUInt32LE(info.readUInt32LE(INFO.flags) | LO_FLAGS_AUTOCLEAR, INFO.flags);
-  withFile(device, "r+", (fd) => ioctl(fd, LOOP_SET_STATUS64, info, "set up", device));
+  withFile("set up", device, fs.O_RDWR, (fd) =>
+    ioctl(fd, LOOP_SET_STATUS64, info, "set up", device),
+  );
 }
 
-/** Detaches now, or after the last use; not attached, or no such device, is success. */
+/** `Kernel.detachLoop`. */
 export function detachLoop(device: string): void {
-  try {
-    withFile(device, "r+", (fd) => ioctlNumber(fd, LOOP_CLR_FD, 0, "detach", device));
-  } catch (thrown) {
-    const errno = thrown instanceof SyscallError ? thrown.errno : "";
-    if (errno !== "ENXIO") throw thrown;
-  }
+  unlessUnattached(() =>
+    withFile("detach", device, fs.O_RDWR, (fd) =>
+      ioctlNumber(fd, LOOP_CLR_FD, 0, "detach", device),
+    ),
+  );
 }
 
-function withFile<T>(path: string, flags: string, work: (fd: number) => T): T {
-  const fd = openSync(path, flags);
+/** Undefined when there is no such device, or nothing is attached to it. */
+function unlessUnattached<T>(work: () => T): T | undefined {
   try {
-    return work(fd);
-  } finally {
-    closeSync(fd);
+    return work();
+  } catch (thrown) {
+    const errno = errnoOfCall(thrown);
+    if (errno === "ENXIO" || errno === "ENOENT") return undefined;
+    throw thrown;
   }
 }

@@ -1,71 +1,120 @@
-import { copyFileSync, constants as fs, rmSync } from "node:fs";
+import { closeSync, constants as fs, fstatSync, openSync, rmSync } from "node:fs";
 import type { MountRequest } from "../core/ports/kernel.ts";
-import { mount, SyscallError, unmount } from "./libc.ts";
+import {
+  attempt,
+  bindWith,
+  errnoOfCall,
+  ioctlNumber,
+  mount,
+  SyscallError,
+  unmount,
+  withFile,
+} from "./libc.ts";
 import { releaseLoopAfterUse } from "./syscalls-loop.ts";
 
 // linux/mount.h (6.1)
-const MS_RDONLY = 1;
-const MS_REMOUNT = 32;
 const MS_BIND = 4096;
 const MS_REC = 16384;
 const FLAGS: Readonly<Record<string, number>> = {
-  ro: MS_RDONLY,
+  ro: 1,
   rw: 0,
   nosuid: 2,
   nodev: 4,
   noexec: 8,
   sync: 16,
+  dirsync: 128,
   noatime: 1024,
   nodiratime: 2048,
-  bind: MS_BIND,
-  rbind: MS_BIND | MS_REC,
   relatime: 1 << 21,
+  strictatime: 1 << 24,
+  lazytime: 1 << 25,
 };
+const ATTR_ATIME = 0x70;
+/** Bits that a bind can set, of a mount, not of its file system. */
+const ATTRIBUTES: Readonly<Record<string, { readonly set: number; readonly clear?: number }>> = {
+  ro: { set: 1 },
+  rw: { set: 0 },
+  nosuid: { set: 2 },
+  nodev: { set: 4 },
+  noexec: { set: 8 },
+  relatime: { set: 0, clear: ATTR_ATIME },
+  noatime: { set: 0x10, clear: ATTR_ATIME },
+  strictatime: { set: 0x20, clear: ATTR_ATIME },
+  nodiratime: { set: 0x80 },
+};
+/** Most bytes of options for a file system: mount(2) cuts off the rest of its page without a word. */
+const DATA_LIMIT_BYTES = 4095;
 const UMOUNT_NOFOLLOW = 8;
 
-/** mount(2) as `Kernel.mount` wants it. A bind takes its options in a second call; failing that, it is taken back. */
+/** `Kernel.mount`. */
 export function mountRequest({ type, source, target, options }: MountRequest): void {
-  const named = options.filter((option) => option in FLAGS);
-  const data = options.filter((option) => !(option in FLAGS)).join(",");
-  const flags = named.reduce((sum, option) => sum | (FLAGS[option] ?? 0), 0);
-  if (type !== "bind" && (flags & MS_BIND) === 0) {
-    mount(source, target, type, flags, data === "" ? null : data);
-    if (source.startsWith("/dev/loop")) releaseLoopAfterUse(source);
+  if (type === "bind") {
+    bind(source, target, options);
     return;
   }
-  mount(source, target, null, MS_BIND | (flags & MS_REC), null);
-  const restrictions = flags & ~(MS_BIND | MS_REC);
-  if (restrictions === 0) return;
-  try {
-    mount(source, target, null, MS_BIND | MS_REMOUNT | restrictions, null);
-  } catch (thrown) {
-    unmount(target, UMOUNT_NOFOLLOW);
-    throw thrown;
+  const isFlag = (option: string): boolean => Object.hasOwn(FLAGS, option);
+  const flags = options.filter(isFlag).reduce((sum, option) => sum | (FLAGS[option] ?? 0), 0);
+  const data = options.filter((option) => !isFlag(option)).join(",");
+  if (Buffer.byteLength(data) > DATA_LIMIT_BYTES) {
+    throw new SyscallError("mount", `${source} on ${target}`, "E2BIG");
   }
+  mount(source, target, type, flags, data === "" ? null : data);
+  if (source.startsWith("/dev/loop")) releaseLoopAfterUse(source);
 }
 
-/** umount2(2). What is no mount point, or absent, is `ENOENT`. */
+function bind(source: string, target: string, options: readonly string[]): void {
+  const recursive = options.includes("rbind");
+  let set = 0;
+  let clear = 0;
+  for (const option of options) {
+    if (option === "bind" || option === "rbind") continue;
+    const attribute = Object.hasOwn(ATTRIBUTES, option) ? ATTRIBUTES[option] : undefined;
+    if (attribute === undefined) {
+      const why = `a bind mount has no option ${JSON.stringify(option)}`;
+      throw new SyscallError("mount", `${source} on ${target}`, "EINVAL", { why });
+    }
+    set |= attribute.set;
+    clear |= attribute.clear ?? 0;
+  }
+  if (set === 0 && clear === 0) {
+    mount(source, target, null, MS_BIND | (recursive ? MS_REC : 0), null);
+  } else bindWith(source, target, { set, clear, recursive });
+}
+
+/** `Kernel.unmount`. */
 export function unmountTarget(target: string): void {
   try {
     unmount(target, UMOUNT_NOFOLLOW);
   } catch (thrown) {
-    // umount2(2) says EINVAL for what is not a mount point.
-    if (thrown instanceof SyscallError && thrown.errno === "EINVAL") {
-      throw new SyscallError("unmount", `${target}, which is not a mount point`, "ENOENT");
-    }
-    throw thrown;
+    // umount2(2): EINVAL is what is not a mount point.
+    if (errnoOfCall(thrown) !== "EINVAL") throw thrown;
+    const meaning = { code: "not_found", why: "it is not a mount point" } as const;
+    throw new SyscallError("unmount", target, "EINVAL", meaning);
   }
 }
 
-/** FICLONE to a new file; see `Kernel.cloneFile`. */
+/** linux/fs.h (6.1) */
+const FICLONE = 0x40049409;
+/** ioctl_ficlone(2): what the kernel says of files that can share no bytes. */
+const CANNOT_CLONE = ["EXDEV", "EINVAL", "ENOTTY", "EOPNOTSUPP", "ENOTSUP"];
+
+/** `Kernel.cloneFile`. */
 export function cloneFile(source: string, target: string): void {
-  try {
-    copyFileSync(source, target, fs.COPYFILE_EXCL | fs.COPYFILE_FICLONE_FORCE);
-  } catch (thrown) {
-    const errno = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "unknown";
-    if (errno === "ENOENT" || errno === "EEXIST" || errno === "EACCES") throw thrown;
-    rmSync(target, { force: true });
-    const unable = ["EXDEV", "EINVAL", "ENOTTY", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"].includes(errno);
-    throw new SyscallError("clone", `${source} to ${target}`, unable ? "EOPNOTSUPP" : errno);
-  }
+  const path = `${source} to ${target}`;
+  withFile("clone", source, fs.O_RDONLY | fs.O_NOFOLLOW, (from) => {
+    if (!fstatSync(from).isFile()) {
+      throw new SyscallError("clone", path, "EINVAL", { why: "the source is no regular file" });
+    }
+    const flags = fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL;
+    const to = attempt("clone", path, () => openSync(target, flags, 0o600));
+    try {
+      ioctlNumber(to, FICLONE, from, "clone", path);
+    } catch (thrown) {
+      rmSync(target, { force: true });
+      const errno = errnoOfCall(thrown) ?? "";
+      throw CANNOT_CLONE.includes(errno) ? new SyscallError("clone", path, "EOPNOTSUPP") : thrown;
+    } finally {
+      closeSync(to);
+    }
+  });
 }

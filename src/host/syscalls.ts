@@ -1,11 +1,13 @@
 import { statfsSync } from "node:fs";
 import type { FileSystemStat } from "../core/ports/kernel.ts";
+import { attempt } from "./libc.ts";
 
 /*
  * Every call that may wait: each exported function is what a syscall thread can be asked to do.
  */
 
 export { renameNoReplace } from "./libc.ts";
+export { findMountIn } from "./mount-in.ts";
 export {
   commitSubvolumes,
   createSubvolume,
@@ -34,15 +36,26 @@ const TYPE_OF_MAGIC: ReadonlyMap<number, string> = new Map([
   [0xff534d42, "cifs"],
   [0x9fa0, "proc"],
   [0x62656572, "sysfs"],
+  [0x73717368, "squashfs"],
+  [0xe0f5e1e2, "erofs"],
+  [0xf2f52010, "f2fs"],
+  [0xca451a4e, "bcachefs"],
+  [0x858458f6, "ramfs"],
+  [0x01021997, "9p"],
+  [0x00c36400, "ceph"],
 ]);
 
 /** `Kernel.statFileSystem`. */
 export function statFileSystem(path: string): FileSystemStat {
-  const { type, bsize, blocks, bavail, files, ffree } = statfsSync(path);
+  const { type, bsize, frsize, blocks, bavail, files, ffree } = attempt("statfs", path, () =>
+    statfsSync(path),
+  );
+  // statvfs(3): blocks are counted in fragments where the file system has them.
+  const unitBytes = frsize === 0 ? bsize : frsize;
   return {
     type: TYPE_OF_MAGIC.get(type) ?? `0x${type.toString(16)}`,
-    totalBytes: blocks * bsize,
-    availableBytes: bavail * bsize,
+    totalBytes: blocks * unitBytes,
+    availableBytes: bavail * unitBytes,
     totalInodes: files,
     availableInodes: ffree,
   };

@@ -57,6 +57,9 @@ export class HostMachine {
     return table
       .split("\n")
       .map((line) => line.split(" ")[4] ?? "")
+      .map((path) =>
+        path.replace(/\\(\d{3})/g, (_, octal) => String.fromCharCode(parseInt(octal, 8))),
+      )
       .filter((path) => path.startsWith(`${this.directory}/`))
       .reverse();
   }

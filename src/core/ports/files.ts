@@ -54,8 +54,9 @@ export interface Files {
   /** 14. Removes a file or an empty directory, durably; absent is success; not empty: `failed_precondition`. */
   remove(path: string): Promise<void>;
   /**
-   * 15. Removes a tree, staying on its file system and following no link, also when something in it is being
-   *     renamed meanwhile; absent is success. Takes as long as the tree is large; abort leaves a part.
+   * 15. Removes a tree, durably, staying on its file system and following no link, also when something in it is
+   *     being renamed meanwhile; absent is success; something mounted in it, of whatever file system: `failed_precondition`.
+   *     Takes as long as the tree is large; abort leaves a part.
    */
   removeTree(path: string, signal: AbortSignal): Promise<void>;
 }

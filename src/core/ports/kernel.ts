@@ -68,10 +68,14 @@ export interface QuotaUsage {
  * 1. No call blocks the event loop, and a call that hangs (dead NFS, suspended device) holds up no other.
  * 2. Errors: absent `not_found`, present `already_exists`, in use `failed_precondition`, no room or quota
  *    `resource_exhausted`, read-only `failed_precondition`, not permitted `permission_denied`, unsupported here
- *    `unimplemented`, I/O error `data_loss`, else `unknown`; the message names the call, the path and the errno.
+ *    `unimplemented`, a bad argument `invalid_argument`, I/O error `data_loss`, else `unknown`; the message names the call, the path and the errno.
  */
 export interface Kernel {
-  /** 3. Mounts; the source and target are resolved once. A target that is already a mount point gets another mount on top. */
+  /**
+   * 3. Mounts; the source and target are resolved once. A target that is already a mount point gets another mount on
+   *    top. A bind keeps the restrictions of its source and adds its options before anyone can see it; with `rbind` they
+   *    hold for all of it.
+   */
   mount(request: MountRequest): Promise<void>;
   /** 4. Takes the topmost mount off `target`; not a mount point: `not_found`; busy: `failed_precondition`. */
   unmount(target: string): Promise<void>;
@@ -96,7 +100,7 @@ export interface Kernel {
 
   /** 12. A new empty subvolume; the parent directory must be on btrfs, else `unimplemented`. */
   createSubvolume(path: string): Promise<void>;
-  /** 13. A new subvolume `target` with the content of subvolume `source` at this instant. */
+  /** 13. A new subvolume `target` with the content, and the limit, of subvolume `source` at this instant. */
   snapshotSubvolume(
     source: string,
     target: string,
