@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { FailureCode } from "../../core/failure.ts";
 import type { Route } from "./route.ts";
-import { COMPONENTS, PROBLEM } from "./schema.ts";
+import { COMPONENTS, EVENT, PROBLEM } from "./schema.ts";
 import { HTTP_STATUS } from "./status.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -96,13 +96,19 @@ function answersOf({ answers }: Route): Json {
     Object.entries(answers).map(([status, answer]) => [
       status,
       typeof answer === "string"
-        ? { description: "As text.", content: { [answer]: { schema: { type: "string" } } } }
+        ? { description: "As text.", content: { [answer]: { schema: textOf(answer) } } }
         : {
             description: COMPONENTS.get(answer)?.description ?? "",
             content: { "application/json": { schema: refTo(answer) } },
           },
     ]),
   );
+}
+
+/** OpenAPI 3.1 has no word for the items of a stream; this is the one of 3.2. */
+function textOf(type: string): Json {
+  const items = type === "text/event-stream" ? { "x-itemSchema": refTo(EVENT) } : {};
+  return { type: "string", ...items };
 }
 
 function failuresOf({ fails, ifMatch }: Route): Json {

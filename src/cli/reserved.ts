@@ -1,0 +1,4 @@
+/** The first word that is no verb of the daemon's API: it becomes the daemon. */
+export const DAEMON = "daemon";
+/** The first word with which the shells' scripts ask for completions. */
+export const COMPLETE = "__complete";

@@ -1,0 +1,75 @@
+import type { Command } from "commander";
+import type { Context } from "./context.ts";
+
+/** Makes a noun's command with its verbs. */
+export type Build = (context: Context) => Command;
+
+/** A first word on the command line. What it does is loaded only when it is meant. */
+export interface Verb {
+  readonly summary: string;
+  readonly load: () => Promise<Build>;
+}
+
+/** Every first word, in the order of the help. */
+export const VERBS: Readonly<Record<string, Verb>> = {
+  status: {
+    summary: "the daemon in short",
+    load: async () => (await import("./status.ts")).statusCommand,
+  },
+  doctor: {
+    summary: "what is wrong, why it matters, what to type",
+    load: async () => (await import("./doctor.ts")).doctorCommand,
+  },
+  events: {
+    summary: "what happened",
+    load: async () => (await import("./events.ts")).eventsCommand,
+  },
+  version: {
+    summary: "versions of command and daemon",
+    load: async () => (await import("./version.ts")).versionCommand,
+  },
+  completion: {
+    summary: "script that makes your shell complete",
+    load: async () => (await import("./completion.ts")).completionCommand,
+  },
+  volume: {
+    summary: "volumes",
+    load: async () => (await import("./volume/volume.ts")).volumeCommand,
+  },
+  trash: {
+    summary: "removed volumes",
+    load: async () => (await import("./trash.ts")).trashCommand,
+  },
+  pool: {
+    summary: "storage of this node",
+    load: async () => (await import("./pool.ts")).poolCommand,
+  },
+  operation: {
+    summary: "work of several steps",
+    load: async () => (await import("./operation.ts")).operationCommand,
+  },
+};
+
+/** What `lagan --help` says: one screen of 80 by 24. */
+export const HELP = `Usage: lagan [--host unix:///PATH] COMMAND
+
+Storage for containers that outlives them.
+
+  volume      create  ls  inspect  rm  rename  set  prune  du
+  trash       ls  restore  rm  empty        removed volumes, until they expire
+  pool        ls  inspect                   storage that this node offers
+  operation   ls  inspect                   work of several steps
+
+  status      the daemon in short           doctor      what is wrong, what to do
+  events      what happened [--follow]      version     of command and daemon
+  daemon      become the daemon             completion  bash | zsh | fish
+
+Options:
+  --host      the daemon (env LAGAN_HOST; default unix:///run/lagan/lagan.sock)
+  --version   version of this command
+  --help      this; after a command: its options and examples
+
+  lagan volume create data --size 10G      docker volume create -d lagan data
+  lagan volume rm data                     lagan trash restore data
+  lagan volume ls --format '{{.Name}} {{.Used}}'
+`;

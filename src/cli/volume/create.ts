@@ -1,0 +1,42 @@
+import { Command } from "commander";
+import type { Context } from "../context.ts";
+import { collect, parsePairs } from "../pairs.ts";
+import { printable } from "../printable.ts";
+
+interface CreateOptions {
+  readonly opt: readonly string[];
+  readonly label: readonly string[];
+  readonly size?: string;
+  readonly pool?: string;
+  readonly profile?: string;
+  readonly uid?: string;
+  readonly gid?: string;
+  readonly mode?: string;
+  readonly protect?: true;
+}
+
+/** `lagan volume create` */
+export function createCommand(context: Context): Command {
+  return new Command("create")
+    .description("Make a volume; the same again is success")
+    .argument("<name>", "name of the new volume")
+    .option("--size <size>", "most that it may hold: 500M, 10G (1024s), 10GB (1000s)")
+    .option("--pool <pool>", "where its bytes lie")
+    .option("--profile <profile>", "named defaults of the configuration")
+    .option("--uid <uid>", "owner of its root")
+    .option("--gid <gid>", "group of its root")
+    .option("--mode <mode>", "permission bits of its root, octal")
+    .option("--label <key=value>", "a label; again for more", collect, [])
+    .option("--protect", "refuse to remove it")
+    .option("-o, --opt <key=value>", "an option as docker volume create -o takes it", collect, [])
+    .addHelpText("after", "\nExample: lagan volume create data --size 10G --label team=shop")
+    .action(async (name: string, { opt, label, protect, ...values }: CreateOptions) => {
+      const given = Object.entries(values).map(([key, value]) => `${key}=${value}`);
+      if (protect === true) given.push("protect=true");
+      const options = parsePairs("-o", [...opt, ...given]);
+      const labels = parsePairs("--label", label);
+      const client = await context.client();
+      const volume = await client.createVolume({ name, options, labels });
+      context.out(`${printable(volume.name)}\n`);
+    });
+}
