@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
 import { eventually, type Outcome } from "./command.ts";
 import { loadBusybox } from "./images.ts";
+import { BTRFS_POOL } from "./lagand.ts";
 import { findLoops } from "./leftovers.ts";
 import { Machine } from "./machine.ts";
 import { removeContainers, startRecordedMachine } from "./recorded-machine.ts";
@@ -19,8 +20,6 @@ const TEST_MS = 240_000;
 
 // Most of these wait out that minute; they do it together.
 vi.setConfig({ maxConcurrency: 8 });
-
-const BTRFS_POOL = "pools:\n  default:\n    driver: btrfs\n    size: 512M\n";
 
 /** A machine whose container `writer` adds lines to a log in the volume `data` without a pause. */
 class Writing {

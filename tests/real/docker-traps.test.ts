@@ -116,8 +116,12 @@ it("an engine that was told of an error swaps the volume for an empty one; lagan
       .find((line) => line.includes("volume.shadowed")),
   );
   expect(warning).toMatch(/\\"data\\" is hidden .* docker volume rm data/);
+  expect(JSON.stringify(await host.lagand.get("/v1/doctor"))).toMatch(
+    /shadowed volumes.*\\"data\\" in driver \\"local\\".*docker volume rm data/,
+  );
   await host.mustDocker("volume", "rm", "data");
   await expectUnharmed(host);
+  expect(JSON.stringify(await host.lagand.get("/v1/doctor"))).not.toMatch(/volume rm data/);
 });
 
 /** Names that would lead somewhere else, or that people could not type again. */

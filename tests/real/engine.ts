@@ -13,7 +13,7 @@ export interface EngineOptions {
   readonly readyWithinMs?: number;
 }
 
-/** The Docker Engine of a namespace. Nothing of it is shared with the host's: not even its containerd or its cgroups. */
+/** The Docker Engine of a machine. Nothing of it is shared with the host's: not even its containerd or its cgroups. */
 export class Engine {
   readonly socketPath: string;
   readonly #namespace: Namespace;

@@ -19,7 +19,10 @@ export interface LagandOptions {
 /** A pool that needs neither loop device nor btrfs; it cannot limit sizes. */
 export const DIRECTORY_POOL = "pools:\n  default:\n    driver: directory\n";
 
-/** The lagand of a namespace. */
+/** A pool on btrfs in a sparse file; it limits sizes. */
+export const BTRFS_POOL = "pools:\n  default:\n    driver: btrfs\n    size: 512M\n";
+
+/** The lagand of a machine. */
 export class Lagand {
   /** Its REST socket. */
   readonly socketPath: string;
@@ -123,6 +126,13 @@ export class Lagand {
       doors.map((door) => call({ ...door, timeoutMs: 1_000 }).catch(() => undefined)),
     );
     return answers.every((answer) => answer !== undefined) && answers[0]?.status === 200;
+  }
+
+  /** GET of its REST door: the parsed answer, which must have status 200. */
+  async get(path: string): Promise<unknown> {
+    const { status, body } = await call({ socketPath: this.socketPath, path });
+    if (status !== 200) throw new Error(`GET ${path}: ${status} ${body}`);
+    return JSON.parse(body);
   }
 
   /** The plugin socket, listening without a daemon from now on; a lagand that is started `activated` takes it over. */
