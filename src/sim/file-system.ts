@@ -204,10 +204,13 @@ export class SimFileSystem {
     return tree;
   }
 
-  /** A new subvolume that shares every byte of `source`, in memory; subvolumes inside are empty directories in it. */
+  /**
+   * A new subvolume with the bytes and the limit of `source`, in memory; subvolumes inside are empty directories
+   * in it.
+   */
   snapshot(source: SimTree, directory: SimNode, name: string, readOnly: boolean): SimTree {
     const tree = this.#newTree(this.#nextSubvolume++, this.#newMinor(), source.root.attributes);
-    tree.settings = { readOnly, limitBytes: null };
+    tree.settings = { readOnly, limitBytes: source.settings.limitBytes };
     tree.durable = tree.settings;
     tree.nextInode = source.nextInode;
     this.#copyEntries(source.root, tree.root);

@@ -4,26 +4,22 @@ import { failureOf } from "./errno.ts";
 import type { SimFileSystem } from "./file-system.ts";
 import type { SimMachine } from "./machine.ts";
 import type { Place, SimMount } from "./mount-namespace.ts";
+import type { SimNode } from "./node.ts";
 
 /** Options that mount(2) knows itself; the rest is the file system's. */
-const FLAGS = ["ro", "rw", "nosuid", "nodev", "noexec", "noatime", "rbind"];
+const FLAGS: readonly string[] = ["ro", "rw", "nosuid", "nodev", "noexec", "noatime", "relatime"];
 const TMPFS_BYTES: number = 1024 ** 3;
 
 /** mount(2) of a bind, a btrfs device or a tmpfs. */
 export function mountAt(machine: SimMachine, request: MountRequest): void {
   const { type, source, target, options } = request;
   const at = machine.follow("mount on", target);
-  const flags = options.filter((option) => FLAGS.includes(option) && option !== "rbind");
-  const readOnly = flags.includes("ro");
-  const shown = [
-    readOnly ? "ro" : "rw",
-    ...flags.filter((flag) => flag !== "ro" && flag !== "rw"),
-    ...(flags.includes("noatime") ? [] : ["relatime"]),
-  ];
   if (type === "bind") {
-    bind(machine, request, at, shown);
+    bind(machine, request, at);
     return;
   }
+  const shown = restrict([], options);
+  const readOnly = shown[0] === "ro";
   if (at.node.kind !== "directory") throw failureOf("mount on", target, "ENOTDIR");
   const data = options.filter((option) => !FLAGS.includes(option));
   const fileSystem = open(machine, request, data);
@@ -72,36 +68,43 @@ function open(
   return inside;
 }
 
-function bind(
-  machine: SimMachine,
-  { source, target, options }: MountRequest,
-  at: Place,
-  shown: readonly string[],
-): void {
+function bind(machine: SimMachine, { source, target, options }: MountRequest, at: Place): void {
   const from = machine.follow("mount", source);
   if ((from.node.kind === "directory") !== (at.node.kind === "directory")) {
     throw failureOf("mount on", target, "ENOTDIR");
   }
+  const recursive = options.includes("rbind");
+  if (options.some((option) => option !== "rbind" && !FLAGS.includes(option))) {
+    throw failureOf("mount on", target, "EINVAL");
+  }
   const { namespace } = machine;
   // Taken before the new mount is there: a bind of a directory over something inside it is no part of itself.
-  const below = options.includes("rbind") ? [...namespace.mounts] : [];
-  const { fileSystem, superOptions } = from.mount;
-  const copies = new Map<SimMount, SimMount>();
-  const top = namespace.add(at, {
-    fileSystem,
-    root: from.node,
-    source: from.mount.source,
-    readOnly: from.mount.readOnly || shown.includes("ro"),
-    options: from.mount.readOnly ? from.mount.options : shown,
-    superOptions,
-  });
-  copies.set(from.mount, top);
+  const below = recursive ? [...namespace.mounts] : [];
+  const add = (place: Place, mount: SimMount, root: SimNode): SimMount => {
+    const restricted = restrict(mount.options, options);
+    return namespace.add(place, {
+      fileSystem: mount.fileSystem,
+      root,
+      source: mount.source,
+      readOnly: restricted[0] === "ro",
+      options: restricted,
+      superOptions: mount.superOptions,
+    });
+  };
+  const top = add(at, from.mount, from.node);
+  const copies = new Map<SimMount, SimMount>([[from.mount, top]]);
   for (const mount of below) {
     const parent = mount.parent && copies.get(mount.parent);
-    if (!parent || mount.point === null) continue;
-    const reached = parent !== top || isUnder(mount, top);
-    if (reached) copies.set(mount, namespace.add({ mount: parent, node: mount.point }, mount));
+    if (!parent || mount.point === null || (parent === top && !isUnder(mount, top))) continue;
+    copies.set(mount, add({ mount: parent, node: mount.point }, mount, mount.root));
   }
+}
+
+/** Options of a mount as mountinfo shows them: those of what it shows, and `added`. */
+function restrict(options: readonly string[], added: readonly string[]): readonly string[] {
+  const all = new Set([...options, ...added]);
+  const flags = ["nosuid", "nodev", "noexec"].filter((flag) => all.has(flag));
+  return [all.has("ro") ? "ro" : "rw", ...flags, all.has("noatime") ? "noatime" : "relatime"];
 }
 
 /** True when a mount's point lies under the root of `top`, so that `top` shows it. */
