@@ -16,10 +16,10 @@ import {
 export const PLUGIN_DIRECTORY = "/run/docker/plugins";
 
 /** The real parts of the host's tree that are written to inside, and must not be outside. */
-const COVERED = ["etc", "opt"] as const;
+const COVERED = ["etc", "opt", "var/lib"] as const;
 
 /**
- * A mount namespace with a `/run`, `/dev/shm`, `/etc` and `/opt` of its own, and a scratch directory.
+ * A mount namespace with a `/run`, `/dev/shm`, `/etc`, `/opt` and `/var/lib` of its own, and a scratch directory.
  *
  * It is kept by an anchor process. When the process that made it dies without closing it, the anchor ends
  * everything in its place.
@@ -43,7 +43,7 @@ export class Namespace {
     // Short: paths of unix sockets end at 107 bytes.
     const directory = await mkdtemp(join(tmpdir(), `lagan-${randomBytes(2).toString("hex")}`));
     for (const part of ["home", ...COVERED.flatMap((name) => [name, `${name}.work`])]) {
-      await mkdir(join(directory, part));
+      await mkdir(join(directory, part), { recursive: true });
     }
     const anchor = spawn(
       "sh",

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { eventually, mustRun } from "./command.ts";
 import { busyboxRoot, SEEDED_TEXT, seed } from "./images.ts";
@@ -179,6 +180,18 @@ it("a container that runs keeps its volume through a crash of lagand", async () 
   expect(removed.code).not.toBe(0);
   await host.mustPodman("rm", "-f", "-t", "0", "writer");
   await host.mustPodman("volume", "rm", "crash");
+});
+
+it("leaves the host's own Podman alone", async () => {
+  const places = [
+    "/var/lib/containers/cache",
+    "/sys/fs/cgroup/memory/libpod_parent",
+    "/run/libpod",
+  ];
+  const before = places.map((place) => existsSync(place));
+  await create("own");
+  await inside("own", "true");
+  expect(places.map((place) => existsSync(place))).toEqual(before);
 });
 
 it("Docker's and Podman's containers share a volume of one name", async () => {

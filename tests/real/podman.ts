@@ -17,7 +17,11 @@ export class Podman {
     this.#configured ??= this.#configure();
     const global = await this.#configured;
     const namespace = this.#namespace;
-    return run(namespace.enter(["podman", ...global, ...args]), {
+    const [verb = "", ...rest] = args;
+    // Beside it the containers would be in a cgroup that all Podmans of the host share.
+    const parent =
+      verb === "run" || verb === "create" ? ["--cgroup-parent", `/${namespace.name}`] : [];
+    return run(namespace.enter(["podman", ...global, verb, ...parent, ...rest]), {
       env: {
         ...namespace.env,
         // Podman looks for a registry's credentials in it, and misses them when it is set.
