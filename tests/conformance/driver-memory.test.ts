@@ -19,6 +19,7 @@ function memoryFixture(storage: MemoryStorage): DriverFixture {
         return Failure.from(thrown).code === "resource_exhausted" ? "EDQUOT" : "EROFS";
       }
     },
+    sync: async () => undefined,
     read: async (source, path) => storage.at(source)?.files.get(path),
     unlink: async (source, path) => storage.write(source, path, null),
     root: async (source) => {

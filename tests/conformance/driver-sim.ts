@@ -35,7 +35,6 @@ export function simFixture({ machine, root, make, mounted }: SimStorage): Driver
         bytes.byteLength > TEXT_LIMIT_BYTES ? bytes.byteLength : new TextDecoder().decode(bytes);
       try {
         machine.write(`${source}/${path}`, content);
-        machine.sync();
         return "written";
       } catch (thrown) {
         const { code, message } = Failure.from(thrown);
@@ -43,6 +42,7 @@ export function simFixture({ machine, root, make, mounted }: SimStorage): Driver
         return message.includes("EDQUOT") ? "EDQUOT" : "ENOSPC";
       }
     },
+    sync: async () => machine.sync(),
     async read(source, path) {
       const content = machine.read(`${source}/${path}`);
       if (typeof content === "number") return new Uint8Array(content);

@@ -1,7 +1,10 @@
 import { Failure } from "../../src/core/failure.ts";
 
-/** How a call goes wrong: not done; done and not told; or nothing works from then on, as after `kill -9`. */
-export const FAULT_MODES = ["before", "after", "crash"] as const;
+/**
+ * How a call goes wrong: `before`: not done; `after`: done and not told; `outage`: nothing works from then on, until it
+ * does again; `crash`: our process dies; `power`: so does the machine.
+ */
+export const FAULT_MODES = ["before", "after", "outage", "crash", "power"] as const;
 export type FaultMode = (typeof FAULT_MODES)[number];
 
 /** Counts the calls of several ports together, and makes one of them go wrong. */
@@ -31,7 +34,8 @@ export class Faults {
         return async (...args: unknown[]) => {
           const call = ++this.#calls;
           const { nth, mode } = this.#armed ?? { nth: 0, mode: "before" };
-          const hit = this.#armed !== undefined && (mode === "crash" ? call >= nth : call === nth);
+          const once = mode === "before" || mode === "after";
+          const hit = this.#armed !== undefined && (once ? call === nth : call >= nth);
           this.fired ||= hit;
           const failure = new Failure("unknown", `Injected at call ${call}, ${String(key)}`);
           if (hit && mode !== "after") throw failure;

@@ -72,18 +72,13 @@ const CHANGES: Readonly<Record<string, Change>> = {
   commit: {
     before: withFile,
     call: (driver) => driver.commit(A, B, LIVE),
-    holds: async (driver, fixture) => {
-      if (!driver.traits.layers) return;
-      await driver.view(C, B, LIVE);
-      expect(await textOf(fixture, driver, C, "file")).toBe("kept");
-      await driver.remove(C, LIVE);
-    },
+    holds: hasContentOfB,
   },
   snapshot: {
     needs: "liveSnapshots",
     before: withFile,
     call: (driver) => driver.snapshot(A, B, LIVE),
-    holds: async (driver, fixture) => expect(await textOf(fixture, driver, A, "file")).toBe("kept"),
+    holds: hasContentOfB,
   },
   "remove of an active layer": {
     before: withFile,
@@ -117,7 +112,7 @@ export function storageDriverFaultTests(check: Check, harness: DriverHarness): v
   const { traits } = harness;
   for (const [name, change] of Object.entries(CHANGES)) {
     const has = (): boolean => change.needs === undefined || traits[change.needs] !== false;
-    for (const mode of FAULT_MODES) {
+    for (const mode of harness.faultModes ?? FAULT_MODES) {
       check(
         `1, 2 ${name}: whatever call goes wrong (${mode}), all or nothing is there, and the same again does it`,
         ({ fixture }) => failEverywhere(fixture, change, mode),
@@ -130,8 +125,10 @@ export function storageDriverFaultTests(check: Check, harness: DriverHarness): v
       has,
     );
   }
-  check("1, 5 open: whatever call goes wrong, the same again opens", () =>
-    failOpenEverywhere(harness),
+  check(
+    "1, 5 open: whatever call goes wrong, the same again opens",
+    () => failOpenEverywhere(harness),
+    () => harness.faultModes?.length !== 0,
   );
 }
 
@@ -145,6 +142,9 @@ async function failEverywhere(
     const healthy = await opened(fixture.driver());
     await change.before(healthy, fixture);
     const before = await healthy.list(LIVE);
+    // Content that nobody synced is lost by a power cut, unless the call that is cut off was a commit that ended.
+    const [first] = before;
+    if (first?.kind === "active") await fixture.sync(await sourceOf(healthy, first.id));
 
     const sick = fixture.driver(faults);
     faults.disarm();
@@ -154,16 +154,18 @@ async function failEverywhere(
     const fired = faults.fired;
     faults.disarm();
 
-    const reopened = await opened(fixture.driver());
-    expect(await fixture.leftovers(), `left after call ${nth}`).toEqual([]);
-    const found = await reopened.list(LIVE);
-    await change.call(reopened);
-    const after = await reopened.list(LIVE);
+    if (mode === "power") await fixture.powerCut?.();
+    const next = mode === "outage" ? sick : await opened(fixture.driver());
+    if (mode !== "outage") expect(await fixture.leftovers(), `call ${nth}`).toEqual([]);
+    const found = await next.list(LIVE);
+    await change.call(next);
+    const after = await next.list(LIVE);
     expect([before, after], `found after call ${nth}`).toContainEqual(found);
-    await change.call(reopened);
-    expect(await reopened.list(LIVE)).toEqual(after);
-    await change.holds(reopened, fixture);
-    await clear(reopened);
+    expect(await fixture.leftovers(), `left after call ${nth}`).toEqual([]);
+    await change.call(next);
+    expect(await next.list(LIVE)).toEqual(after);
+    await change.holds(next, fixture);
+    await clear(next);
     if (!fired) return;
   }
   throw new Error(`More than ${CALL_LIMIT} calls`);
@@ -223,4 +225,11 @@ async function clear(driver: StorageDriver): Promise<void> {
 async function isLimited(driver: StorageDriver, fixture: DriverFixture): Promise<void> {
   const large = new Uint8Array(2 * LIMIT_BYTES).fill(6);
   expect(await fixture.write(await sourceOf(driver, A), "large", large)).not.toBe("written");
+}
+
+async function hasContentOfB(driver: StorageDriver, fixture: DriverFixture): Promise<void> {
+  if (!driver.traits.layers) return;
+  await driver.view(C, B, LIVE);
+  expect(await textOf(fixture, driver, C, "file")).toBe("kept");
+  await driver.remove(C, LIVE);
 }

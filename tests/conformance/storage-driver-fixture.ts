@@ -6,7 +6,7 @@ import type {
   RootOwner,
   StorageDriver,
 } from "../../src/core/ports/storage-driver.ts";
-import type { Faults } from "./faults.ts";
+import type { FaultMode, Faults } from "./faults.ts";
 
 /** What a writer gets. */
 export type WriteOutcome = "written" | "EDQUOT" | "ENOSPC" | "EROFS";
@@ -15,9 +15,11 @@ export type WriteOutcome = "written" | "EDQUOT" | "ENOSPC" | "EROFS";
 export interface DriverFixture {
   /** A new driver object over the storage, as a restarted daemon makes it; not open. Its ports go wrong as told. */
   driver(faults?: Faults): StorageDriver;
-  /** Writes a file whole and makes it durable. */
+  /** Writes a file whole, as an application does that never syncs. */
   write(source: string, path: string, bytes: Uint8Array): Promise<WriteOutcome>;
   read(source: string, path: string): Promise<Uint8Array | undefined>;
+  /** What was written so far is on the disk, as it is anyway after a while. */
+  sync(source: string): Promise<void>;
   unlink(source: string, path: string): Promise<void>;
   /** The root of a layer as `stat` and `ls -A` see it. */
   root(source: string): Promise<RootOwner & { readonly names: readonly string[] }>;
@@ -37,6 +39,8 @@ export interface DriverHarness {
   readonly traits: DriverTraits;
   /** Fresh, empty storage that has never been opened. */
   readonly fresh: () => Promise<DriverFixture>;
+  /** How calls of ports go wrong in this run; all ways unless told. On real disks that takes long. */
+  readonly faultModes?: readonly FaultMode[];
   /** Test title → why this driver cannot meet it, and what tests it instead. An unknown title fails the suite. */
   readonly exempt?: Readonly<Record<string, string>>;
 }

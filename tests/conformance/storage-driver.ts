@@ -217,6 +217,7 @@ function lookTests(check: Check, { traits }: DriverHarness): void {
     const empty = await driver.usage(A, LIVE);
     const bytes = 8 * 1024 ** 2;
     await fixture.write(await sourceOf(driver, A), "large", new Uint8Array(bytes).fill(5));
+    await fixture.sync(await sourceOf(driver, A));
     await until(async () => {
       const usage = await driver.usage(A, LIVE);
       return (

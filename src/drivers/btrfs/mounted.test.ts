@@ -8,6 +8,7 @@ const POOL = "/var/lib/pool";
 const MNT = `${POOL}/mnt`;
 const LIVE = new AbortController().signal;
 const LAYER = parseId<LayerId>("01920000-0000-7000-8000-000000000001");
+const COMMITTED = parseId<LayerId>("01920000-0000-7000-8000-000000000002");
 const FRESH = { parent: null, sizeBytes: null, owner: { uid: 0, gid: 0, mode: 0o755 } };
 
 function pool(machine: SimMachine, options: Record<string, string>): StorageDriver {
@@ -159,6 +160,25 @@ it("accounting of somebody's btrfs is turned on by the first limit only", async 
   expect((await driver.usage(LAYER, LIVE)).referencedBytes).toBeGreaterThanOrEqual(1024 ** 2);
   await driver.resize(LAYER, 10 * 1024 ** 2, LIVE);
   expect((await kernel.subvolumeUsage(path))?.limitBytes).toBe(10 * 1024 ** 2);
+});
+
+it("a committed layer is read-only and without a limit, also when the crash came before that", async () => {
+  const machine = new SimMachine({ seed: 1 });
+  const driver = pool(machine, { size: "1G" });
+  await driver.open(LIVE);
+  await driver.prepare(LAYER, { ...FRESH, sizeBytes: 1024 ** 2 }, LIVE);
+  await driver.commit(LAYER, COMMITTED, LIVE);
+  const path = `${MNT}/layers/${COMMITTED}/_data`;
+  const { kernel } = machine.start();
+  const isSealed = async (): Promise<void> => {
+    expect(await kernel.findSubvolume(path)).toMatchObject({ readOnly: true });
+    expect(await kernel.subvolumeUsage(path)).toMatchObject({ limitBytes: null });
+  };
+  await isSealed();
+  await kernel.setSubvolumeReadOnly(path, false);
+  await kernel.limitSubvolume(path, 1024 ** 2);
+  await pool(machine, { size: "1G" }).open(LIVE);
+  await isSealed();
 });
 
 it("a directory that is not on btrfs is refused", async () => {

@@ -9,6 +9,7 @@ import type {
   RootOwner,
 } from "../../core/ports/storage-driver.ts";
 import { countAllocatedBytes } from "../shared/du.ts";
+import { flushFileSystem } from "../shared/flush.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import type { Trees } from "../shared/trees.ts";
 import { AccountingFlags } from "./accounting-flags.ts";
@@ -120,8 +121,9 @@ export class BtrfsTrees implements Trees {
     return this.#ports.kernel.commitSubvolumes(this.#root);
   }
 
-  flush(path: string): Promise<void> {
-    return this.#ports.kernel.commitSubvolumes(path);
+  /** A commit alone would not do: it takes along only what btrfs has already begun to write. */
+  flush(path: string, signal: AbortSignal): Promise<void> {
+    return flushFileSystem(this.#ports.exec, path, signal);
   }
 
   async #get(path: string): Promise<SubvolumeInfo> {

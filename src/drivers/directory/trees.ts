@@ -8,12 +8,10 @@ import type {
   RootOwner,
 } from "../../core/ports/storage-driver.ts";
 import { countAllocatedBytes } from "../shared/du.ts";
+import { flushFileSystem } from "../shared/flush.ts";
 import { PoolDirectory } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import type { Trees } from "../shared/trees.ts";
-
-/** Longest that a file system may take to write out what it holds in memory, in milliseconds. */
-const FLUSH_TIMEOUT_MS = 600_000;
 
 /** Plain directories on any file system. */
 export class DirectoryTrees implements Trees {
@@ -84,17 +82,7 @@ export class DirectoryTrees implements Trees {
   /** Files does each of these durably by itself. */
   async settle(): Promise<void> {}
 
-  async flush(path: string, signal: AbortSignal): Promise<void> {
-    const argv = ["sync", "--file-system", path] as const;
-    const options = { timeoutMs: FLUSH_TIMEOUT_MS };
-    const { code, stderr } = await this.#ports.exec.run(argv, options, signal);
-    if (code === 0) return;
-    throw new Failure(
-      "data_loss",
-      `Cannot write out what ${path} holds: sync exited with ${code}`,
-      {
-        cause: new Error(stderr),
-      },
-    );
+  flush(path: string, signal: AbortSignal): Promise<void> {
+    return flushFileSystem(this.#ports.exec, path, signal);
   }
 }

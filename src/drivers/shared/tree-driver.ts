@@ -149,8 +149,8 @@ export class TreeDriver implements StorageDriver {
     } else if (before !== undefined || !isCommitOf(after, active)) {
       throw exists(attempt, as);
     }
+    // Should the power fail here, the next open seals it.
     await this.#trees.seal(shelf.content(as));
-    await this.#trees.settle();
   }
 
   async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
@@ -189,7 +189,6 @@ export class TreeDriver implements StorageDriver {
       signal.throwIfAborted();
       await shelf.withdraw(layer);
       await this.#discard(leftover, signal);
-      await this.#trees.settle();
     } finally {
       this.#underWork.delete(leftover);
       this.#going.delete(layer);
@@ -271,7 +270,6 @@ export class TreeDriver implements StorageDriver {
       await this.#trees.settle();
       signal.throwIfAborted();
       await shelf.publish(layer);
-      await this.#trees.settle();
     } catch (thrown) {
       // So that it holds no room until the next open, which clears what cannot be cleared now.
       await this.#discard(draft, NEVER).catch(() => undefined);
@@ -315,12 +313,11 @@ export class TreeDriver implements StorageDriver {
       const attempt = `Cannot set the size limit of layer ${info.id}`;
       await this.#ensureFits(attempt, content, sizeBytes, signal);
     }
-    // First the limit, then the record: the record never tells of a limit that could not be set.
+    // First the limit, then the record, which never tells of a limit that could not be set: open follows the record.
     await this.#trees.limit(content, sizeBytes);
     if (sizeBytes !== info.sizeBytes) {
       await shelf.rewriteRecord(info.id, { ...record, sizeBytes });
     }
-    await this.#trees.settle();
   }
 
   async #ensureFits(

@@ -37,7 +37,7 @@ export interface Trees {
   /** Absent is success. */
   remove(path: string, signal: AbortSignal): Promise<void>;
 
-  /** After it resolves, trees made, sealed and removed so far are so after a power cut. */
+  /** After it resolves, trees made and limited so far are so after a power cut. */
   settle(): Promise<void>;
   /** After it resolves, what was written to the tree so far is there after a power cut. */
   flush(path: string, signal: AbortSignal): Promise<void>;
