@@ -23,6 +23,8 @@ import { activatedSockets, listenOnFd, listenOnPath } from "../host/sockets.ts";
 import { buildNode, DRIVER_NAME } from "../services/node.ts";
 import { SqliteStore } from "../stores/sqlite/store.ts";
 
+/** Threads for calls on files: see `main`. */
+const FILE_THREADS = 16;
 /** How long a graceful stop waits for requests under way, in milliseconds. */
 const STOP_TIMEOUT_MS = 10_000;
 
@@ -31,6 +33,9 @@ const STOP_TIMEOUT_MS = 10_000;
  * all of it is sure; whoever connects earlier is held by systemd's socket and waits.
  */
 async function main(): Promise<void> {
+  // A file call on a dead disk occupies a thread of libuv's pool for good; with the usual four, four such calls would
+  // stop every other pool's as well. Read when the first call is made, which is later than this.
+  process.env["UV_THREADPOOL_SIZE"] ??= String(FILE_THREADS);
   const { file, overrides } = parseArguments();
   const config = await readConfig(file, overrides);
   const log = openLog(config.logLevel, traceId);
