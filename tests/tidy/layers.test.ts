@@ -21,7 +21,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "zod",
     "prom-client",
   ],
-  "src/cli": ["src/core", "src/api/rest/client.ts", "node:", "commander", "cli-table3"],
+  "src/cli": ["src/core", "src/api/rest/client.ts", "node:", "commander"],
   "src/bin": ["src/", "node:", "commander", "fastify"],
 };
 
