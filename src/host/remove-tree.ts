@@ -12,6 +12,16 @@ const CODE_OF_REASON: Readonly<Record<string, FailureCode>> = {
   "Permission denied": "permission_denied",
 };
 
+/** How often rm(1) is asked, when something in the tree was renamed while it walked. */
+const ROUNDS = 8;
+/** What it says then. */
+const RENAMED: readonly string[] = [
+  "Is a directory",
+  "Not a directory",
+  "Directory not empty",
+  "No such file or directory",
+];
+
 /**
  * Removes the tree at `path`, which is there, by rm(1): it walks by descriptors, so that what is renamed under it, or
  * becomes a link, cannot lead it out of the tree.
@@ -27,17 +37,20 @@ export async function removeTree(path: string, signal: AbortSignal): Promise<voi
       `Cannot remove ${path}: ${mounted} is a mount point; unmount it first`,
     );
   }
-  signal.throwIfAborted();
-  const { code, stderr } = await hostExec.run(
-    ["rm", "-rf", "--one-file-system", "--", path],
-    { timeoutMs: TIMEOUT_MS },
-    signal,
-  );
-  if (code === 0) return;
-  const [why = ""] = stderr.split("\n");
-  const reason = why.slice(why.lastIndexOf(": ") + 2);
-  throw new Failure(
-    CODE_OF_REASON[reason] ?? "failed_precondition",
-    `Cannot remove ${path}: ${why === "" ? `rm ended with status ${code}` : why}`,
-  );
+  for (let round = 1; ; round++) {
+    signal.throwIfAborted();
+    const { code, stderr } = await hostExec.run(
+      ["rm", "-rf", "--one-file-system", "--", path],
+      { timeoutMs: TIMEOUT_MS },
+      signal,
+    );
+    if (code === 0) return;
+    const [why = ""] = stderr.split("\n");
+    const reason = why.slice(why.lastIndexOf(": ") + 2);
+    if (RENAMED.includes(reason) && round < ROUNDS) continue;
+    throw new Failure(
+      CODE_OF_REASON[reason] ?? "failed_precondition",
+      `Cannot remove ${path}: ${why === "" ? `rm ended with status ${code}` : why}`,
+    );
+  }
 }

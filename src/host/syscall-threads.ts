@@ -3,13 +3,13 @@ import { Failure } from "../core/failure.ts";
 import { failureOfErrno } from "./errno.ts";
 import type { SyscallAnswer, SyscallFailure, SyscallRequest, Syscalls } from "./syscall-message.ts";
 
-/** Most threads at once. A call that hangs occupies one until it ends. */
+/** Most threads at once, unless told. A call that hangs occupies one until it ends. */
 export const THREAD_LIMIT = 16;
 /** How many calls may wait for a thread; more are refused with `unavailable`. */
 export const WAITING_LIMIT = 10_000;
-/** How long a call waits for a busy thread before another one is started for it, in milliseconds. */
+/** When calls wait and none has ended for so long, another thread is started; in milliseconds. */
 const GROW_MS = 5;
-/** How long a thread beyond the first may be idle before it ends, in milliseconds. */
+/** How long a thread beyond the first may be idle before it ends, in milliseconds, unless told. */
 const IDLE_MS = 10_000;
 
 interface Job {
@@ -26,13 +26,22 @@ interface Thread {
 
 /**
  * Makes system calls that can wait, off the event loop: each in a worker thread, one call a thread at a time. One
- * thread is kept warm; more come when a call has waited for the busy ones, so that a call that hangs holds up no other,
- * and many quick ones start no thread.
+ * thread is kept warm; more come when calls wait and none ends, so that a call that hangs holds up no other, and many
+ * quick ones start no thread.
  */
 export class SyscallThreads {
   readonly #threads = new Set<Thread>();
   readonly #waiting: Job[] = [];
+  readonly #limit: number;
+  readonly #idleMs: number;
   #growing: NodeJS.Timeout | undefined;
+  /** Calls that have ended so far. */
+  #finished = 0;
+
+  constructor(options: { readonly limit?: number; readonly idleMs?: number } = {}) {
+    this.#limit = options.limit ?? THREAD_LIMIT;
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+  }
 
   /** @throws {Failure} as `errno.ts` maps the call's errno; `unavailable` when {@link WAITING_LIMIT} calls wait. */
   call<Name extends keyof Syscalls>(
@@ -65,10 +74,12 @@ export class SyscallThreads {
   }
 
   #growLater(): void {
-    if (this.#threads.size === THREAD_LIMIT) return;
+    if (this.#threads.size >= this.#limit) return;
+    const finished = this.#finished;
     this.#growing ??= setTimeout(() => {
       this.#growing = undefined;
-      const next = this.#waiting.shift();
+      const stuck = this.#finished === finished;
+      const next = stuck ? this.#waiting.shift() : undefined;
       if (next !== undefined) this.#run(this.#start(), next);
       if (this.#waiting.length > 0) this.#growLater();
     }, GROW_MS);
@@ -98,6 +109,7 @@ export class SyscallThreads {
   #finish(thread: Thread, answer: SyscallAnswer): void {
     const { job } = thread;
     thread.job = undefined;
+    this.#finished++;
     if (job !== undefined) {
       if ("value" in answer) job.resolve(answer.value);
       else job.reject(failureOf(answer));
@@ -115,7 +127,7 @@ export class SyscallThreads {
       if (this.#threads.size === 1) return;
       this.#threads.delete(thread);
       void thread.worker.terminate();
-    }, IDLE_MS);
+    }, this.#idleMs);
     thread.idle.unref();
   }
 
