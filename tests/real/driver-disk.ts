@@ -13,6 +13,7 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { StorageDriver } from "../../src/core/ports/storage-driver.ts";
 import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
@@ -22,6 +23,8 @@ import type { DriverFixture, WriteOutcome } from "../conformance/storage-driver-
 const run = promisify(execFile);
 /** Room of a test's disk; its image file is sparse. */
 const DISK_BYTES = 512 * 1024 ** 2;
+
+const UNMOUNT_TIMEOUT_MS = 20_000;
 
 /** A directory of a test's own, with disks in it that are image files behind loop devices. */
 export class Scratch {
@@ -64,7 +67,7 @@ export class Scratch {
     const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
     const points = lines.map((line) => line.split(" ")[4] ?? "");
     for (const point of points.reverse()) {
-      if (point.startsWith(`${this.path}/`)) await run("umount", [point]);
+      if (point.startsWith(`${this.path}/`)) await unmount(point);
     }
     const { stdout } = await run("losetup", [
       "--list",
@@ -88,6 +91,18 @@ export class Scratch {
   async dispose(): Promise<void> {
     await this.release();
     await rm(this.path, { recursive: true, force: true });
+  }
+}
+
+/** Unmounts; a loop device inside that is just detaching itself keeps the file system busy for a moment. */
+async function unmount(point: string): Promise<void> {
+  for (const deadline = Date.now() + UNMOUNT_TIMEOUT_MS; ; await setTimeout(20)) {
+    try {
+      await run("umount", [point]);
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
   }
 }
 

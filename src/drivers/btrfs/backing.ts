@@ -12,6 +12,8 @@ export interface Backing {
    * @throws {Failure} `failed_precondition` when there is something else on it, or nothing that should be there.
    */
   attach(options: { readonly first: boolean }, signal: AbortSignal): Promise<string>;
+  /** False when the block device that `attach` answered has nothing behind it any more. */
+  isAttached(): Promise<boolean>;
   /** True when a btrfs mount is of this very backing. */
   owns(entry: MountEntry, signal: AbortSignal): Promise<boolean>;
   /** Lets the block device go; in use is success. */

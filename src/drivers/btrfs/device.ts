@@ -29,6 +29,10 @@ export class Device implements Backing {
     return this.#device;
   }
 
+  async isAttached(): Promise<boolean> {
+    return true;
+  }
+
   async owns({ source }: MountEntry, signal: AbortSignal): Promise<boolean> {
     if (source === this.#device) return true;
     return (await this.#realPath(source, signal)) === (await this.#realPath(this.#device, signal));

@@ -33,9 +33,15 @@ export class LoopFile implements Backing {
       }
       await this.#make(signal);
     }
+    // Never a second device for the file: Linux since 6.7 would mount it as another file system (temp_fsid), beside
+    // the one that containers may still have, and both would write to it.
     const [attached] = await kernel.findLoops(this.#file);
     this.#device = attached ?? (await kernel.attachLoop(this.#file));
     return this.#device;
+  }
+
+  async isAttached(): Promise<boolean> {
+    return (await this.#ports.kernel.findLoops(this.#file)).length > 0;
   }
 
   async owns({ source }: MountEntry): Promise<boolean> {

@@ -6,6 +6,9 @@ import type { DriverPorts } from "../shared/ports.ts";
 import type { Backing } from "./backing.ts";
 import type { BtrfsPlace } from "./place.ts";
 
+/** How often a device that detached itself is attached again. */
+const ATTACH_LIMIT = 3;
+
 /**
  * A btrfs of ours, mounted at `mnt` in the pool's directory.
  *
@@ -89,12 +92,21 @@ export class Mounted implements BtrfsPlace {
   async #mount(signal: AbortSignal): Promise<void> {
     const { files, kernel } = this.#ports;
     const first = (await files.stat(this.#mountPoint)) === undefined;
-    const device = await this.#backing.attach({ first }, signal);
-    signal.throwIfAborted();
-    await files.ensureDirectory(this.#mountPoint, { mode: 0 });
     // As Docker's own volumes: no nosuid and no nodev, containers may need such files.
     const options = ["noatime", "subvolid=5", ...this.#backing.mountOptions];
-    await kernel.mount({ type: "btrfs", source: device, target: this.#mountPoint, options });
+    for (let attempt = 1; ; attempt++) {
+      const source = await this.#backing.attach({ first }, signal);
+      signal.throwIfAborted();
+      await files.ensureDirectory(this.#mountPoint, { mode: 0 });
+      try {
+        await kernel.mount({ type: "btrfs", source, target: this.#mountPoint, options });
+        return;
+      } catch (cause) {
+        // A loop device found attached may just have been detaching itself after its last use.
+        if (attempt < ATTACH_LIMIT && !(await this.#backing.isAttached())) continue;
+        throw this.#notMounted(source, cause);
+      }
+    }
   }
 
   async #unmount(): Promise<void> {
@@ -126,6 +138,14 @@ export class Mounted implements BtrfsPlace {
     if (!isReadOnly(entry)) return;
     throw this.#gone(
       "it is read-only, as after an error of the disk under it, or when that is full; see dmesg, make room, then stop the containers that use its volumes: it comes back by itself",
+    );
+  }
+
+  #notMounted(source: string, cause: unknown): Failure {
+    return new Failure(
+      "unavailable",
+      `Cannot mount the pool's btrfs on ${source} at ${this.#mountPoint}: ${Failure.from(cause).message}; see dmesg. After an error, as when the disk under it was full, it can be mounted again only when no container has its volumes any more: stop them`,
+      { cause },
     );
   }
 

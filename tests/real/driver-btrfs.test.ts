@@ -1,0 +1,141 @@
+import { execFile } from "node:child_process";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type LayerId, parseId } from "../../src/core/id.ts";
+import type { StorageDriver } from "../../src/core/ports/storage-driver.ts";
+import { lookForPool } from "../../src/drivers/auto/look.ts";
+import { createBtrfsDriver } from "../../src/drivers/btrfs/driver.ts";
+import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
+import { hostExec } from "../../src/host/exec.ts";
+import { hostFiles } from "../../src/host/files.ts";
+import { hostKernel } from "../../src/host/kernel.ts";
+import { Scratch } from "./driver-disk.ts";
+
+const run = promisify(execFile);
+const LIVE = new AbortController().signal;
+const ports: DriverPorts = { files: hostFiles, kernel: hostKernel, exec: hostExec };
+const [A, B, C] = [1, 2, 3].map((n) =>
+  parseId<LayerId>(`01920000-0000-7000-8000-00000000000${n}`),
+) as [LayerId, LayerId, LayerId];
+const MIB = 1024 ** 2;
+
+let scratch: Scratch;
+beforeEach(async () => {
+  scratch = await Scratch.make();
+});
+afterEach(() => scratch.dispose());
+
+async function prepared(driver: StorageDriver, layer: LayerId): Promise<string> {
+  const owner = { uid: 0, gid: 0, mode: 0o755 };
+  await driver.prepare(layer, { parent: null, sizeBytes: null, owner }, LIVE);
+  return (await driver.mounts(layer, { readOnly: false }, LIVE))[0]?.source ?? "";
+}
+
+describe("a loop file on a disk that fills up", () => {
+  it("warns, is faulted when the disk is full, and comes back when there is room", async () => {
+    const host = await scratch.mount(await scratch.image("host.img", ["mkfs.ext4", "-q"]));
+    const driver = createBtrfsDriver(join(host, "pool"), { size: "400M" }, ports);
+    await driver.open(LIVE);
+    const volume = await prepared(driver, A);
+    await writeFile(join(volume, "kept"), "kept");
+    await run("sync", ["--file-system", volume]);
+    expect(await driver.health(LIVE)).toEqual({ state: "up" });
+
+    await run("fallocate", ["--length", `${300 * MIB}`, join(host, "others")]);
+    const warning = await driver.health(LIVE);
+    expect(warning).toMatchObject({
+      state: "warning",
+      why: expect.stringMatching(/may still grow by 3\d\d MiB, but its disk has only \d+ MiB/),
+    });
+    const container = join(scratch.path, "container");
+    await mkdir(container);
+    await run("mount", ["--bind", volume, container]);
+    await writeFile(join(container, "large"), Buffer.alloc(250 * MIB, "x"));
+    await run("sync", ["--file-system", volume]).catch(() => undefined);
+    await expect
+      .poll(() => driver.health(LIVE))
+      .toMatchObject({
+        state: "faulted",
+        why: expect.stringContaining("read-only"),
+      });
+    await expect(driver.list(LIVE)).rejects.toMatchObject({ code: "unavailable" });
+
+    await rm(join(host, "others"));
+    await expect(driver.open(LIVE)).rejects.toMatchObject({ code: "unavailable" });
+    await run("umount", [container]);
+    await driver.open(LIVE);
+    expect(await driver.health(LIVE)).toEqual({ state: "up" });
+    expect(await readFile(join(volume, "kept"), "utf8")).toBe("kept");
+    await writeFile(join(volume, "new"), "written");
+  });
+});
+
+describe("a disk", () => {
+  it("is refused and left as it is when something else is on it", async () => {
+    const image = await scratch.image("disk.img", ["mkfs.ext4", "-q"]);
+    const device = await scratch.attach(image);
+    const before = await readFile(image);
+    const driver = createBtrfsDriver(join(scratch.path, "pool"), { device }, ports);
+    await expect(driver.open(LIVE)).rejects.toMatchObject({
+      code: "failed_precondition",
+      message: expect.stringContaining("there is ext4 on it"),
+    });
+    expect(Buffer.compare(await readFile(image), before)).toBe(0);
+  });
+
+  it("is known again by a link such as those in /dev/disk", async () => {
+    const device = await scratch.attach(await scratch.image("disk.img"));
+    const link = `/dev/${basename(scratch.path)}`;
+    await symlink(device, link);
+    try {
+      const pool = join(scratch.path, "pool");
+      await createBtrfsDriver(pool, { device: link }, ports).open(LIVE);
+      const again = createBtrfsDriver(pool, { device: link }, ports);
+      await again.open(LIVE);
+      await prepared(again, A);
+    } finally {
+      await rm(link, { force: true });
+    }
+  });
+});
+
+describe("a btrfs of the pool's own", () => {
+  it("keeps its accounting when a large subvolume is removed", async () => {
+    const pool = join(scratch.path, "pool");
+    await createBtrfsDriver(pool, { size: "256M" }, ports).open(LIVE);
+    const { stdout } = await run("blkid", ["-o", "value", "-s", "UUID", join(pool, "pool.img")]);
+    const threshold = `/sys/fs/btrfs/${stdout.trim()}/qgroups/drop_subtree_threshold`;
+    expect((await readFile(threshold, "utf8")).trim()).toBe("8");
+    expect((await readdir(join(pool, "mnt"))).sort()).toEqual(["layers", "tmp"]);
+  });
+
+  it("removes a volume with subvolumes in it, and leaves those out of snapshots", async () => {
+    const driver = createBtrfsDriver(join(scratch.path, "pool"), { size: "256M" }, ports);
+    await driver.open(LIVE);
+    const volume = await prepared(driver, A);
+    await run("btrfs", ["subvolume", "create", join(volume, "inner")]);
+    await run("btrfs", ["subvolume", "create", join(volume, "inner", "innermost")]);
+    await writeFile(join(volume, "inner", "file"), "inner");
+    await driver.snapshot(A, B, LIVE);
+    await driver.view(C, B, LIVE);
+    const view = (await driver.mounts(C, { readOnly: true }, LIVE))[0]?.source ?? "";
+    expect(await readdir(join(view, "inner"))).toEqual([]);
+    for (const layer of [A, C, B]) await driver.remove(layer, LIVE);
+    const { stdout } = await run("btrfs", ["subvolume", "list", join(scratch.path, "pool/mnt")]);
+    expect(stdout).toBe("");
+  });
+});
+
+it.each([
+  ["ext4", ["mkfs.ext4", "-q"], false],
+  ["xfs", ["mkfs.xfs", "-q", "-m", "reflink=1"], true],
+  ["btrfs", ["mkfs.btrfs", "-q"], true],
+] as const)("auto sees what %s can do, and leaves nothing", async (fileSystem, mkfs, reflink) => {
+  const directory = await scratch.mount(await scratch.image("disk.img", mkfs));
+  const before = await readdir(directory);
+  const look = await lookForPool(directory, ports, LIVE);
+  expect(look).toMatchObject({ fileSystem, reflink, btrfsLoop: true });
+  expect(await readdir(directory)).toEqual(before);
+});
