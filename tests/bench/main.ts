@@ -2,11 +2,12 @@ import { cpus, release, totalmem } from "node:os";
 import { formatTarget, formatValue, isMet, type Table } from "./figure.ts";
 import { benchFio } from "./fio.ts";
 import { benchGrowth, GROWING, type Growing } from "./growth.ts";
+import { benchKernel } from "./kernel.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRun } from "./run.ts";
 
 const USAGE = `usage: npm run bench -- [--operations=N] [NAME...]
-names: run, ${GROWING.join(", ")}, memory, fio; none means all`;
+names: run, ${GROWING.join(", ")}, memory, kernel, fio; none means all`;
 
 /** Mounts and Unmounts of the memory benchmark unless told. */
 const OPERATIONS = 20_000;
@@ -30,7 +31,7 @@ async function main(args: readonly string[]): Promise<void> {
       OPERATIONS,
   );
   const names = args.filter((arg) => !arg.startsWith("--operations="));
-  const known: readonly string[] = ["run", ...GROWING, "memory", "fio"];
+  const known: readonly string[] = ["run", ...GROWING, "memory", "kernel", "fio"];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0 || !(operations > 0)) throw new Error(USAGE);
   const wanted = new Set(names.length === 0 ? known : names);
@@ -43,6 +44,7 @@ async function main(args: readonly string[]): Promise<void> {
     [wanted.has("run"), benchRun],
     [growing.size > 0, () => benchGrowth(growing satisfies ReadonlySet<Growing>)],
     [wanted.has("memory"), () => benchMemory(operations)],
+    [wanted.has("kernel"), benchKernel],
     [wanted.has("fio"), benchFio],
   ];
   for (const [chosen, bench] of benches) {

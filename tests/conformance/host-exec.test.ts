@@ -35,7 +35,7 @@ describe("Exec: this machine's, seen from the command", () => {
     expect(result.code).toBe(137);
   });
 
-  it("2 a file that cannot be executed is no Failure of ours to guess at, but a Failure", async () => {
+  it("2 what is there but cannot be executed: permission_denied", async () => {
     const running = hostExec.run([directory], soon, signal);
     await expect(running).rejects.toMatchObject({ name: "Failure", code: "permission_denied" });
   });
