@@ -7,6 +7,7 @@ import { lookForPool } from "./auto/look.ts";
 import { createBtrfsDriver } from "./btrfs/driver.ts";
 import { createDirectoryDriver } from "./directory/driver.ts";
 import { type DriverOptions, ensureKnown } from "./shared/options.ts";
+import type { PoolPast } from "./shared/pool-directory.ts";
 import type { DriverPorts } from "./shared/ports.ts";
 
 /** Name of a driver. */
@@ -17,6 +18,7 @@ export type DriverFactory = (
   poolDirectory: string,
   options: DriverOptions,
   ports: DriverPorts,
+  past: PoolPast,
 ) => StorageDriver;
 
 /** Every driver that a pool can have, by name. */
@@ -48,7 +50,7 @@ export function poolMaker(poolsDirectory: string, ports: DriverPorts): DriverMak
       ensureKnown("auto", options, []);
       return choosePool(await lookForPool(poolsDirectory, ports, new AbortController().signal));
     },
-    build: ({ name, driver, options }) => {
+    build: ({ name, driver, options, opened }) => {
       if (!isDriverName(driver)) {
         const known = ["auto", ...Object.keys(DRIVERS)].join(", ");
         throw new Failure(
@@ -56,7 +58,7 @@ export function poolMaker(poolsDirectory: string, ports: DriverPorts): DriverMak
           `Cannot make pool "${name}" with driver ${quote(driver)}: there is ${known}`,
         );
       }
-      return DRIVERS[driver](`${poolsDirectory}/${name}`, options, ports);
+      return DRIVERS[driver](`${poolsDirectory}/${name}`, options, ports, { opened });
     },
   };
 }

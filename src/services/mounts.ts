@@ -20,7 +20,7 @@ import type { Pools } from "./pools.ts";
  */
 
 /** How long a Mount call counts by itself, before the container's own mount must be seen, in milliseconds. */
-export const MOUNT_GRACE_MS = 60_000;
+export const MOUNT_GRACE_MS = 30_000;
 
 /** How many volumes are looked at at once by {@link Mounts.listUnused}. */
 const UNUSED_CONCURRENCY = 8;
@@ -169,7 +169,7 @@ export class Mounts {
         attempt,
         volume,
         "an engine that is just starting a container with it",
-        "try again in a minute",
+        "try again in half a minute",
       );
     }
   }

@@ -37,7 +37,7 @@ export interface PoolStatus {
 }
 
 interface OpenPool {
-  readonly record: PoolRecord;
+  record: PoolRecord;
   readonly driver: StorageDriver;
   health: PoolHealth;
   /** The open that is under way, so that a slow one is never begun twice. */
@@ -80,7 +80,12 @@ export class Pools {
       const record = known.get(spec.name);
       if (record === undefined) {
         const chosen = await maker.choose(spec);
-        const made: PoolRecord = { name: spec.name, createdAt: clock.now(), ...chosen };
+        const made: PoolRecord = {
+          name: spec.name,
+          createdAt: clock.now(),
+          opened: false,
+          ...chosen,
+        };
         maker.build(made);
         await records.write([putPool(made)]);
         log.info("pool chosen", { pool: made.name, driver: made.driver, why: made.why });
@@ -163,7 +168,10 @@ export class Pools {
   async #bringUp(pool: OpenPool, signal: AbortSignal): Promise<void> {
     pool.opening ??= pool.driver
       .open(signal)
-      .then(async () => this.#setHealth(pool, await pool.driver.health(signal)))
+      .then(async () => {
+        await this.#noteOpened(pool);
+        this.#setHealth(pool, await pool.driver.health(signal));
+      })
       .catch((thrown: unknown) => {
         const failure = Failure.from(thrown);
         this.#parts.log.debug("pool not opened", { pool: pool.record.name, error: thrown });
@@ -175,6 +183,13 @@ export class Pools {
     const slow: PoolHealth = { state: "faulted", why: "its storage does not answer yet" };
     const late = await this.#within(POOL_OPEN_TIMEOUT_MS, pool.opening, slow, signal);
     if (late === slow) this.#setHealth(pool, slow);
+  }
+
+  async #noteOpened(pool: OpenPool): Promise<void> {
+    if (pool.record.opened) return;
+    const record = { ...pool.record, opened: true };
+    await this.#parts.records.write([putPool(record)]);
+    pool.record = record;
   }
 
   async #look(pool: OpenPool, signal: AbortSignal): Promise<void> {

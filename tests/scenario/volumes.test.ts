@@ -288,6 +288,29 @@ describe("a faulted pool", () => {
   });
 });
 
+describe("a directory pool whose disk is not mounted", () => {
+  it("is faulted and never made anew on the disk below", async () => {
+    world = new World("directory");
+    node = await world.boot();
+    await node.services.volumes.create(data, none, signal);
+    world.machine.crash();
+    const { files } = world.machine.start();
+    await files.rename("/var/lib/lagan/pools/default", "/var/lib/lagan/elsewhere");
+    node = await world.boot();
+    const { value } = await node.services.volumes.get(data);
+    const gone = {
+      code: "unavailable",
+      message: expect.stringContaining("mount the disk that it was on"),
+    };
+    await expect(node.services.mounts.mount(value, "id", signal)).rejects.toMatchObject(gone);
+    await expect(node.services.volumes.create(other, none, signal)).rejects.toMatchObject(gone);
+    expect(await files.stat("/var/lib/lagan/pools/default")).toBeUndefined();
+    await files.rename("/var/lib/lagan/elsewhere", "/var/lib/lagan/pools/default");
+    await node.services.pools.refresh(signal);
+    await node.services.mounts.mount(value, "id", signal);
+  });
+});
+
 describe("shadows", () => {
   it("are told once, as a warning that names both and what to do", async () => {
     world.engines.push({

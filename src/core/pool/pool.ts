@@ -18,4 +18,6 @@ export interface PoolRecord {
   /** Why this driver: a sentence; for people. */
   readonly why: string;
   readonly createdAt: UnixMs;
+  /** True once it has been up: from then on what is missing is lost, and never made anew. */
+  readonly opened: boolean;
 }

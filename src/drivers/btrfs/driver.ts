@@ -1,5 +1,6 @@
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import type { DriverOptions } from "../shared/options.ts";
+import { NEVER_OPENED, type PoolPast } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import { TreeDriver } from "../shared/tree-driver.ts";
 import { Device } from "./device.ts";
@@ -19,15 +20,21 @@ export function createBtrfsDriver(
   poolDirectory: string,
   options: DriverOptions,
   ports: DriverPorts,
+  past: PoolPast = NEVER_OPENED,
 ): StorageDriver {
-  const place = placeOf(poolDirectory, parseBtrfsOptions(options), ports);
+  const place = placeOf(poolDirectory, parseBtrfsOptions(options), ports, past);
   return new TreeDriver(new BtrfsTrees(place, ports), ports.files);
 }
 
-function placeOf(poolDirectory: string, source: BtrfsSource, ports: DriverPorts): BtrfsPlace {
+function placeOf(
+  poolDirectory: string,
+  source: BtrfsSource,
+  ports: DriverPorts,
+  past: PoolPast,
+): BtrfsPlace {
   switch (source.kind) {
     case "directory":
-      return new HostDirectory(poolDirectory, ports);
+      return new HostDirectory(poolDirectory, ports, past);
     case "device":
       return new Mounted(poolDirectory, new Device(source.device, ports), ports);
     case "file": {

@@ -1,6 +1,6 @@
 import { Failure } from "../../core/failure.ts";
 import type { DriverFacts, PoolHealth } from "../../core/ports/storage-driver.ts";
-import { PoolDirectory } from "../shared/pool-directory.ts";
+import { PoolDirectory, type PoolPast } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import type { BtrfsPlace } from "./place.ts";
 
@@ -10,8 +10,8 @@ export class HostDirectory implements BtrfsPlace {
   readonly #pool: PoolDirectory;
   readonly #ports: DriverPorts;
 
-  constructor(poolDirectory: string, ports: DriverPorts) {
-    this.#pool = new PoolDirectory(poolDirectory, ports);
+  constructor(poolDirectory: string, ports: DriverPorts, past: PoolPast) {
+    this.#pool = new PoolDirectory(poolDirectory, ports, past);
     this.#ports = ports;
   }
 

@@ -1,5 +1,6 @@
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
 import type { DriverOptions } from "../shared/options.ts";
+import { NEVER_OPENED, type PoolPast } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import { TreeDriver } from "../shared/tree-driver.ts";
 import { parseDirectoryOptions } from "./options.ts";
@@ -14,7 +15,8 @@ export function createDirectoryDriver(
   poolDirectory: string,
   options: DriverOptions,
   ports: DriverPorts,
+  past: PoolPast = NEVER_OPENED,
 ): StorageDriver {
   parseDirectoryOptions(options);
-  return new TreeDriver(new DirectoryTrees(poolDirectory, ports), ports.files);
+  return new TreeDriver(new DirectoryTrees(poolDirectory, ports, past), ports.files);
 }

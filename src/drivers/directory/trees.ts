@@ -9,7 +9,7 @@ import type {
 } from "../../core/ports/storage-driver.ts";
 import { countAllocatedBytes } from "../shared/du.ts";
 import { flushFileSystem } from "../shared/flush.ts";
-import { PoolDirectory } from "../shared/pool-directory.ts";
+import { PoolDirectory, type PoolPast } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import type { Trees } from "../shared/trees.ts";
 
@@ -26,8 +26,8 @@ export class DirectoryTrees implements Trees {
   readonly #ports: DriverPorts;
   #fileSystem = "unknown";
 
-  constructor(poolDirectory: string, ports: DriverPorts) {
-    this.#pool = new PoolDirectory(poolDirectory, ports);
+  constructor(poolDirectory: string, ports: DriverPorts, past: PoolPast) {
+    this.#pool = new PoolDirectory(poolDirectory, ports, past);
     this.#ports = ports;
   }
 

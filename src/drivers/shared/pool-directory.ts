@@ -8,31 +8,38 @@ import type { DriverPorts } from "./ports.ts";
 /** Share of bytes or inodes left at which a person should look. */
 const LOW_SHARE = 0.02;
 
+/** What is known of a pool from before. */
+export interface PoolPast {
+  /** True when the pool has been up: what is missing now is lost or not mounted, and must not be made anew. */
+  readonly opened: boolean;
+}
+
+/** A pool that is opened for the first time. */
+export const NEVER_OPENED: PoolPast = { opened: false };
+
 /** A pool's directory on a file system that is not ours. */
 export class PoolDirectory {
   readonly path: string;
   readonly #ports: DriverPorts;
+  readonly #past: PoolPast;
 
   /** @param path Canonical: mounts are found by it. */
-  constructor(path: string, ports: DriverPorts) {
+  constructor(path: string, ports: DriverPorts, past: PoolPast) {
     this.path = path;
     this.#ports = ports;
+    this.#past = past;
   }
 
-  /** @throws {Failure} `unavailable` when it lies on a file system that takes no writes. */
+  /** @throws {Failure} `unavailable` when it was there and is gone, or lies on a file system that takes no writes. */
   async open(): Promise<void> {
+    if (this.#past.opened) await this.#ensureThere();
     await this.#ports.files.ensureDirectory(this.path, { mode: 0o711 });
     await this.#ensureWritable();
   }
 
-  /** @throws {Failure} `unavailable` when what `open` made is gone, or takes no writes. */
+  /** @throws {Failure} `unavailable` when what the first `open` made is gone, or takes no writes. */
   async ensureUp(): Promise<void> {
-    if ((await this.#ports.files.stat(`${this.path}/layers`)) === undefined) {
-      throw new Failure(
-        "unavailable",
-        `Cannot use the pool: its directory ${this.path}/layers is gone; mount the disk that it was on`,
-      );
-    }
+    await this.#ensureThere();
     await this.#ensureWritable();
   }
 
@@ -48,6 +55,14 @@ export class PoolDirectory {
   async space(): Promise<PoolSpace> {
     const { totalBytes, availableBytes } = await this.#ports.kernel.statFileSystem(this.path);
     return { totalBytes, availableBytes };
+  }
+
+  async #ensureThere(): Promise<void> {
+    if ((await this.#ports.files.stat(`${this.path}/layers`)) !== undefined) return;
+    throw new Failure(
+      "unavailable",
+      `Cannot use the pool: its directory ${this.path}/layers is gone; mount the disk that it was on`,
+    );
   }
 
   async #ensureWritable(): Promise<void> {
