@@ -9,6 +9,9 @@ export function compileCacheDirectory(
   environment: NodeJS.ProcessEnv,
   uid: number,
 ): string | undefined {
+  // Whoever says for Node itself where, or that nothing is to be kept, has said it for us.
+  if (environment["NODE_COMPILE_CACHE"] || environment["NODE_DISABLE_COMPILE_CACHE"])
+    return undefined;
   const base = uid === 0 ? "/var/cache" : userCache(environment);
   if (base === undefined) return undefined;
   const directory = join(base, "lagan");

@@ -29,6 +29,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     if (argv[0] === COMPLETE) {
       const { complete } = await import("./complete.ts");
+      if (argv[1] === "--host") host = argv[2];
       return await complete(context, argv.slice(1));
     }
     for (const [name, verb] of Object.entries(VERBS)) {

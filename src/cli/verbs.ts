@@ -60,7 +60,7 @@ Storage for containers that outlives them.
   pool        ls  inspect                   storage that this node offers
   operation   ls  inspect                   work of several steps
 
-  status      the daemon in short           doctor      what is wrong, what to do
+  status      the daemon in short           doctor      finds what is wrong
   events      what happened [--follow]      version     of command and daemon
   daemon      become the daemon             completion  bash | zsh | fish
 

@@ -50,6 +50,8 @@ export class Doctor {
 
   /** Every check, in the order in which to read them. A check that cannot be made is a finding itself. */
   async examine(signal: AbortSignal): Promise<readonly Finding[]> {
+    // First, so that no check runs into a pool that has just failed: the others pass it over then.
+    await this.#parts.pools.refresh(signal);
     const checks: readonly [string, () => Promise<readonly Finding[]>][] = [
       ["pools", () => this.#pools(signal)],
       ["records and pools", () => this.#disagreement(signal)],
@@ -74,7 +76,6 @@ export class Doctor {
 
   async #pools(signal: AbortSignal): Promise<readonly Finding[]> {
     const { pools } = this.#parts;
-    await pools.refresh(signal);
     const statuses = await Promise.all(pools.names().map((name) => pools.status(name, signal)));
     return statuses.flatMap(({ pool, health, space, facts, traits }): Finding[] => {
       const check = `pool ${pool.name}`;

@@ -3,7 +3,7 @@ import type { OperationId, VolumeId } from "../core/id.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { PoolRecord } from "../core/pool/pool.ts";
-import type { Compare, Store, StoreEntry, Write } from "../core/ports/store.ts";
+import type { Compare, Store, StoreEntry, TxnResult, Write } from "../core/ports/store.ts";
 import type { Volume } from "../core/volume/volume.ts";
 
 /** A record with the store's revision that wrote it: the ETag of REST, the compare of the next write. */
@@ -26,6 +26,14 @@ const OPERATIONS = "operations/";
 /** Keys and values of the store in the words of the core. The only place that knows the form of either. */
 export class Records {
   readonly #store: Store;
+  /**
+   * Every volume as last read, kept until the next write: listings come in many pages, and reading 10,000 records for
+   * each is most of their time. Sound while this object is the only writer of its keys, which a store that other
+   * nodes write to will end: then a watch keeps it.
+   */
+  #volumes: Promise<readonly Recorded<Volume>[]> | undefined;
+  /** True after a write whose outcome is not known: it may still come to pass, so nothing read is kept any more. */
+  #doubt = false;
 
   constructor(store: Store) {
     this.#store = store;
@@ -41,8 +49,16 @@ export class Records {
   }
 
   /** In id order, so oldest first. */
-  async listVolumes(): Promise<readonly Recorded<Volume>[]> {
-    return decodeAll<Volume>((await this.#store.list(VOLUMES)).entries);
+  listVolumes(): Promise<readonly Recorded<Volume>[]> {
+    if (this.#volumes !== undefined) return this.#volumes;
+    const volumes = this.#store.list(VOLUMES).then(({ entries }) => decodeAll<Volume>(entries));
+    if (!this.#doubt) this.#volumes = volumes;
+    volumes.catch(() => this.#forget(volumes));
+    return volumes;
+  }
+
+  #forget(volumes: Promise<readonly Recorded<Volume>[]> | undefined = this.#volumes): void {
+    if (this.#volumes === volumes) this.#volumes = undefined;
   }
 
   async findPool(name: PoolName): Promise<PoolRecord | undefined> {
@@ -83,11 +99,24 @@ export class Records {
       })),
       ...(when.free ?? []).map((name) => ({ key: NAMES + name, modRevision: 0 })),
     ];
-    const result = await this.#store.txn(compares, writes);
+    const result = await this.#txn(compares, writes);
     if (!result.succeeded) {
       throw new Failure("aborted", "Cannot change the volume: it was changed meanwhile; try again");
     }
     return result.revision;
+  }
+
+  /** What is read while a transaction runs may be of before it, so it is forgotten at both ends. */
+  async #txn(compares: readonly Compare[], writes: readonly Write[]): Promise<TxnResult> {
+    this.#forget();
+    try {
+      return await this.#store.txn(compares, writes);
+    } catch (thrown) {
+      if (Failure.from(thrown).code !== "invalid_argument") this.#doubt = true;
+      throw thrown;
+    } finally {
+      this.#forget();
+    }
   }
 }
 

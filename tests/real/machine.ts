@@ -92,6 +92,8 @@ export class Machine implements AsyncDisposable {
   }
 
   get #clientEnv(): NodeJS.ProcessEnv {
-    return { ...this.namespace.env, DOCKER_HOST: this.engine.address };
+    // The lagan command would keep compiled code in a cache directory of the host's.
+    const leaveNothing = { NODE_DISABLE_COMPILE_CACHE: "1" };
+    return { ...this.namespace.env, ...leaveNothing, DOCKER_HOST: this.engine.address };
   }
 }

@@ -233,8 +233,8 @@ export class RestClient {
 
 const START = "see: systemctl status lagand; or start one: lagan daemon";
 const WHY_UNREACHABLE: Readonly<Record<string, string>> = {
-  ENOENT: `there is no socket, so it has never run there; ${START}`,
-  ECONNREFUSED: `nobody listens, so it has stopped; ${START}`,
+  ENOENT: `there is no socket: it is not running, or runs with another --run-dir; ${START}`,
+  ECONNREFUSED: `nobody listens: it has ended; ${START}`,
   EACCES: "you may not use its socket; be root or a member of group lagan",
   ECONNRESET: `it ended while it worked on this; what became of it is not known; ${START}`,
 };

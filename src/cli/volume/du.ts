@@ -112,5 +112,6 @@ function formatTotals(rows: readonly Row[]): string {
   const free = sum(trashed.map(({ wouldFreeBytes }) => wouldFreeBytes));
   const inTrash =
     trashed.length === 0 ? "" : `; ${trashed.length} in the trash, emptying it would free ${free}`;
-  return `${live.length} volume${live.length === 1 ? "" : "s"} hold ${used}${inTrash}\n`;
+  const what = live.length === 1 ? "1 volume holds" : `${live.length} volumes hold`;
+  return `${what} ${used}${inTrash}\n`;
 }
