@@ -129,8 +129,17 @@ export class Doctor {
 
   async #disagreement(signal: AbortSignal): Promise<readonly Finding[]> {
     const check = "records and pools";
-    const { orphans, lost } = await this.#parts.reconcile.compare(signal);
+    const { orphans, lost, damaged } = await this.#parts.reconcile.compare(signal);
     const found: Finding[] = [
+      ...damaged.map(
+        (key): Finding => ({
+          level: "error",
+          check,
+          saw: `the record "${key}" cannot be read`,
+          advice:
+            "What it describes is not shown; its content in the pool is untouched. Restore the store from a backup, or go back to the version that wrote it.",
+        }),
+      ),
       ...orphans.map(
         ({ pool, layer }): Finding => ({
           level: "warn",

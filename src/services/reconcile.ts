@@ -16,6 +16,8 @@ export interface Disagreement {
   readonly orphans: readonly { readonly pool: PoolName; readonly layer: LayerId }[];
   /** Volumes whose layer is not in their pool. */
   readonly lost: readonly Volume[];
+  /** Keys of records that cannot be read: damaged, or of another version. */
+  readonly damaged: readonly string[];
 }
 
 /** Brings records and machine together after a crash: carries on what was begun, reports what does not fit. */
@@ -90,15 +92,16 @@ export class Reconcile {
           status.state !== "removing" &&
           layers.get(spec.pool)?.has(head) === false,
       ),
+      damaged: this.#parts.records.listDamaged(),
     };
   }
 
   /** {@link compare}, told as events. For the start of the daemon. */
   async report(signal: AbortSignal): Promise<void> {
     const { events, log } = this.#parts;
-    const { orphans, lost } = await this.compare(signal).catch((thrown: unknown) => {
+    const { orphans, lost, damaged } = await this.compare(signal).catch((thrown: unknown) => {
       log.warn("pools not compared with records", { error: Failure.from(thrown) });
-      return { orphans: [], lost: [] };
+      return { orphans: [], lost: [], damaged: [] };
     });
     for (const { pool, layer } of orphans) {
       events.emit({
@@ -106,6 +109,14 @@ export class Reconcile {
         level: "warning",
         subject: pool,
         message: `Pool "${pool}" holds layer ${layer}, which belongs to no volume; nothing was removed`,
+      });
+    }
+    for (const key of damaged) {
+      events.emit({
+        type: "record.damaged",
+        level: "warning",
+        subject: key,
+        message: `The record "${key}" cannot be read and is left out; its content in the pool is untouched`,
       });
     }
     for (const volume of lost) {

@@ -26,6 +26,7 @@ const OPERATIONS = "operations/";
 /** Keys and values of the store in the words of the core. The only place that knows the form of either. */
 export class Records {
   readonly #store: Store;
+  readonly #damaged = new Set<string>();
   /**
    * Every volume as last read, kept until the next write: listings come in many pages, and reading 10,000 records for
    * each is most of their time. Sound while this object is the only writer of its keys, which a store that other
@@ -51,7 +52,7 @@ export class Records {
   /** In id order, so oldest first. */
   listVolumes(): Promise<readonly Recorded<Volume>[]> {
     if (this.#volumes !== undefined) return this.#volumes;
-    const volumes = this.#store.list(VOLUMES).then(({ entries }) => decodeAll<Volume>(entries));
+    const volumes = this.#listAll<Volume>(VOLUMES);
     if (!this.#doubt) this.#volumes = volumes;
     volumes.catch(() => this.#forget(volumes));
     return volumes;
@@ -66,8 +67,7 @@ export class Records {
   }
 
   async listPools(): Promise<readonly PoolRecord[]> {
-    const { entries } = await this.#store.list(POOLS);
-    return decodeAll<PoolRecord>(entries).map((pool) => pool.value);
+    return (await this.#listAll<PoolRecord>(POOLS)).map((pool) => pool.value);
   }
 
   async findOperation(id: OperationId): Promise<Operation | undefined> {
@@ -76,8 +76,25 @@ export class Records {
 
   /** Oldest first. */
   async listOperations(): Promise<readonly Operation[]> {
-    const { entries } = await this.#store.list(OPERATIONS);
-    return decodeAll<Operation>(entries).map((operation) => operation.value);
+    return (await this.#listAll<Operation>(OPERATIONS)).map((operation) => operation.value);
+  }
+
+  /** Keys of the records that a listing could not read, and left out: one bad record hides no other. */
+  listDamaged(): readonly string[] {
+    return [...this.#damaged].sort();
+  }
+
+  async #listAll<T>(prefix: string): Promise<readonly Recorded<T>[]> {
+    const { entries } = await this.#store.list(prefix);
+    return entries.flatMap((entry) => {
+      try {
+        return decode<T>(entry) ?? [];
+      } catch (thrown) {
+        if (!(thrown instanceof Failure)) throw thrown;
+        this.#damaged.add(entry.key);
+        return [];
+      }
+    });
   }
 
   /**
@@ -173,10 +190,6 @@ function decode<T>(entry: StoreEntry | undefined): Recorded<T> | undefined {
   }
   const { format: _, ...value } = parsed;
   return { value: value as T, revision: entry.modRevision };
-}
-
-function decodeAll<T>(entries: readonly StoreEntry[]): readonly Recorded<T>[] {
-  return entries.flatMap((entry) => decode<T>(entry) ?? []);
 }
 
 function parseJson(entry: StoreEntry): { readonly format?: unknown } {

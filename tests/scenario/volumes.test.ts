@@ -311,6 +311,26 @@ describe("a directory pool whose disk is not mounted", () => {
   });
 });
 
+describe("a damaged record", () => {
+  it("hides no other volume, keeps its own content, and is told by the doctor", async () => {
+    const { volumes } = node.services;
+    await volumes.create(data, none, signal);
+    const { value } = await volumes.create(other, none, signal);
+    world.machine.crash();
+    world.damageRecord(`volumes/${value.id}`);
+    node = await world.boot();
+    const listed = await node.services.volumes.list();
+    expect(listed.map((volume) => volume.value.name)).toEqual(["data"]);
+    await expect(node.services.volumes.get(other)).rejects.toMatchObject({ code: "data_loss" });
+    const findings = await node.services.doctor.examine(signal);
+    expect(findings).toContainEqual(
+      expect.objectContaining({ level: "error", saw: expect.stringContaining(value.id) }),
+    );
+    const layers = await node.services.pools.get(parsePoolName("default")).list(signal);
+    expect(layers.map(({ id }) => id)).toContain(value.head);
+  });
+});
+
 describe("shadows", () => {
   it("are told once, as a warning that names both and what to do", async () => {
     world.engines.push({

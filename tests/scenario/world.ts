@@ -87,6 +87,13 @@ export class World {
     return { node, hit: failing.hit, calls: failing.calls, crashed: failing.crashed };
   }
 
+  /** Bits of a record turn over while no daemon runs. */
+  damageRecord(key: string): void {
+    const entry = this.#store.entries.get(key);
+    if (entry === undefined) throw new Error(`no record ${key}`);
+    this.#store.entries.set(key, { ...entry, value: `\u0000${entry.value.slice(1)}` });
+  }
+
   /** The machine loses its power and starts again; what lies in /run is gone. */
   reboot(): void {
     this.machine.reboot();
