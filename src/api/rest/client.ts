@@ -20,7 +20,6 @@ import type {
 export type {
   WireEvent,
   WireFinding,
-  WireHealth,
   WireOperation,
   WirePool,
   WireStatus,
