@@ -24,27 +24,22 @@ const LOW_ROOM = 0.1;
 /** How long an operation may run before a person should look, in milliseconds. */
 const LONG_OPERATION_MS = 10 * 60_000;
 
+/** What {@link Doctor} works with. */
+interface DoctorParts {
+  readonly pools: Pools;
+  readonly reconcile: Reconcile;
+  readonly shadows: Shadows;
+  readonly operations: Operations;
+  readonly trash: Trash;
+  readonly engines: readonly Engine[];
+  readonly clock: Clock;
+}
+
 /** Looks the whole node over and says what is wrong, why it matters, and what to type. */
 export class Doctor {
-  readonly #parts: {
-    readonly pools: Pools;
-    readonly reconcile: Reconcile;
-    readonly shadows: Shadows;
-    readonly operations: Operations;
-    readonly trash: Trash;
-    readonly engines: readonly Engine[];
-    readonly clock: Clock;
-  };
+  readonly #parts: DoctorParts;
 
-  constructor(parts: {
-    readonly pools: Pools;
-    readonly reconcile: Reconcile;
-    readonly shadows: Shadows;
-    readonly operations: Operations;
-    readonly trash: Trash;
-    readonly engines: readonly Engine[];
-    readonly clock: Clock;
-  }) {
+  constructor(parts: DoctorParts) {
     this.#parts = parts;
   }
 

@@ -14,33 +14,25 @@ export const POOL_LOOK_MS = 10_000;
 /** How often everything else is done, in milliseconds. */
 export const CHORES_MS = 60_000;
 
+/** What {@link Housekeeping} works with. */
+interface HousekeepingParts {
+  readonly pools: Pools;
+  readonly operations: Operations;
+  readonly reconcile: Reconcile;
+  readonly trash: Trash;
+  readonly mounts: Mounts;
+  readonly usage: Usage;
+  readonly volumes: Volumes;
+  readonly shadows: Shadows;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /** What the daemon does without being asked. One chore that fails is logged and never keeps the others. */
 export class Housekeeping {
-  readonly #parts: {
-    readonly pools: Pools;
-    readonly operations: Operations;
-    readonly reconcile: Reconcile;
-    readonly trash: Trash;
-    readonly mounts: Mounts;
-    readonly usage: Usage;
-    readonly volumes: Volumes;
-    readonly shadows: Shadows;
-    readonly clock: Clock;
-    readonly log: Log;
-  };
+  readonly #parts: HousekeepingParts;
 
-  constructor(parts: {
-    readonly pools: Pools;
-    readonly operations: Operations;
-    readonly reconcile: Reconcile;
-    readonly trash: Trash;
-    readonly mounts: Mounts;
-    readonly usage: Usage;
-    readonly volumes: Volumes;
-    readonly shadows: Shadows;
-    readonly clock: Clock;
-    readonly log: Log;
-  }) {
+  constructor(parts: HousekeepingParts) {
     this.#parts = parts;
   }
 

@@ -38,27 +38,22 @@ interface MountHint {
   readonly at: UnixMs;
 }
 
+/** What {@link Mounts} works with. */
+interface MountsParts {
+  readonly runtime: Store;
+  readonly pools: Pools;
+  readonly kernel: Kernel;
+  readonly engines: readonly Engine[];
+  readonly queue: KeyedQueue;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 export class Mounts {
-  readonly #parts: {
-    readonly runtime: Store;
-    readonly pools: Pools;
-    readonly kernel: Kernel;
-    readonly engines: readonly Engine[];
-    readonly queue: KeyedQueue;
-    readonly clock: Clock;
-    readonly log: Log;
-  };
+  readonly #parts: MountsParts;
 
   /** @param parts `runtime`: a store that survives a restart of the daemon but not of the machine. */
-  constructor(parts: {
-    readonly runtime: Store;
-    readonly pools: Pools;
-    readonly kernel: Kernel;
-    readonly engines: readonly Engine[];
-    readonly queue: KeyedQueue;
-    readonly clock: Clock;
-    readonly log: Log;
-  }) {
+  constructor(parts: MountsParts) {
     this.#parts = parts;
   }
 

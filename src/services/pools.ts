@@ -46,24 +46,21 @@ interface OpenPool {
   looking: Promise<PoolHealth> | undefined;
 }
 
+/** What {@link Pools} works with. */
+interface PoolsParts {
+  readonly records: Records;
+  readonly maker: PoolMaker;
+  readonly events: EventLog;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /** The node's pools. One that is faulted never holds up the others. */
 export class Pools {
-  readonly #parts: {
-    readonly records: Records;
-    readonly maker: PoolMaker;
-    readonly events: EventLog;
-    readonly clock: Clock;
-    readonly log: Log;
-  };
+  readonly #parts: PoolsParts;
   readonly #open = new Map<PoolName, OpenPool>();
 
-  constructor(parts: {
-    readonly records: Records;
-    readonly maker: PoolMaker;
-    readonly events: EventLog;
-    readonly clock: Clock;
-    readonly log: Log;
-  }) {
+  constructor(parts: PoolsParts) {
     this.#parts = parts;
   }
 

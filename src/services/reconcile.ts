@@ -20,27 +20,22 @@ export interface Disagreement {
   readonly damaged: readonly string[];
 }
 
+/** What {@link Reconcile} works with. */
+interface ReconcileParts {
+  readonly records: Records;
+  readonly operations: Operations;
+  readonly pools: Pools;
+  readonly volumes: Volumes;
+  readonly trash: Trash;
+  readonly events: EventLog;
+  readonly log: Log;
+}
+
 /** Brings records and machine together after a crash: carries on what was begun, reports what does not fit. */
 export class Reconcile {
-  readonly #parts: {
-    readonly records: Records;
-    readonly operations: Operations;
-    readonly pools: Pools;
-    readonly volumes: Volumes;
-    readonly trash: Trash;
-    readonly events: EventLog;
-    readonly log: Log;
-  };
+  readonly #parts: ReconcileParts;
 
-  constructor(parts: {
-    readonly records: Records;
-    readonly operations: Operations;
-    readonly pools: Pools;
-    readonly volumes: Volumes;
-    readonly trash: Trash;
-    readonly events: EventLog;
-    readonly log: Log;
-  }) {
+  constructor(parts: ReconcileParts) {
     this.#parts = parts;
   }
 

@@ -11,28 +11,25 @@ export interface Shadow {
   readonly engine: string;
 }
 
+/** What {@link Shadows} works with. */
+interface ShadowsParts {
+  readonly volumes: Volumes;
+  readonly engines: readonly Engine[];
+  readonly events: EventLog;
+  readonly log: Log;
+  /** Name under which engines know this daemon. */
+  readonly driverName: string;
+}
+
 /**
  * Finds shadows. An engine that starts while the plugin is away forgets our volumes, and makes an empty one of
  * its own under the same name when a container asks for it: the data seems gone, with exit code 0.
  */
 export class Shadows {
-  readonly #parts: {
-    readonly volumes: Volumes;
-    readonly engines: readonly Engine[];
-    readonly events: EventLog;
-    readonly log: Log;
-    /** Name under which engines know this daemon. */
-    readonly driverName: string;
-  };
+  readonly #parts: ShadowsParts;
   #told = new Set<string>();
 
-  constructor(parts: {
-    readonly volumes: Volumes;
-    readonly engines: readonly Engine[];
-    readonly events: EventLog;
-    readonly log: Log;
-    readonly driverName: string;
-  }) {
+  constructor(parts: ShadowsParts) {
     this.#parts = parts;
   }
 

@@ -18,27 +18,22 @@ import {
   type Records,
 } from "./records.ts";
 
+/** What {@link Trash} works with. */
+interface TrashParts {
+  readonly records: Records;
+  readonly operations: Operations;
+  readonly pools: Pools;
+  readonly events: EventLog;
+  readonly queue: KeyedQueue;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /** Removed volumes: kept whole until they expire or the trash is emptied. */
 export class Trash {
-  readonly #parts: {
-    readonly records: Records;
-    readonly operations: Operations;
-    readonly pools: Pools;
-    readonly events: EventLog;
-    readonly queue: KeyedQueue;
-    readonly clock: Clock;
-    readonly log: Log;
-  };
+  readonly #parts: TrashParts;
 
-  constructor(parts: {
-    readonly records: Records;
-    readonly operations: Operations;
-    readonly pools: Pools;
-    readonly events: EventLog;
-    readonly queue: KeyedQueue;
-    readonly clock: Clock;
-    readonly log: Log;
-  }) {
+  constructor(parts: TrashParts) {
     this.#parts = parts;
   }
 

@@ -14,25 +14,23 @@ export interface MeasuredUsage extends LayerUsage {
 /** How many volumes are measured at once by {@link Usage.sample}. */
 const SAMPLE_CONCURRENCY = 8;
 
+/** What {@link Usage} works with. */
+interface UsageParts {
+  readonly pools: Pools;
+  readonly queue: KeyedQueue;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /**
  * What volumes hold. Listings take the last figure; one volume on request is measured then.
  * Pools that keep books are sampled in the background; where only a walk of the tree tells, nobody walks unasked.
  */
 export class Usage {
-  readonly #parts: {
-    readonly pools: Pools;
-    readonly queue: KeyedQueue;
-    readonly clock: Clock;
-    readonly log: Log;
-  };
+  readonly #parts: UsageParts;
   readonly #last = new Map<VolumeId, MeasuredUsage>();
 
-  constructor(parts: {
-    readonly pools: Pools;
-    readonly queue: KeyedQueue;
-    readonly clock: Clock;
-    readonly log: Log;
-  }) {
+  constructor(parts: UsageParts) {
     this.#parts = parts;
   }
 

@@ -39,40 +39,29 @@ export interface RemoveOptions {
   readonly ifRevision?: number;
 }
 
+/** What {@link Volumes} works with. */
+interface VolumesParts {
+  readonly records: Records;
+  readonly operations: Operations;
+  readonly pools: Pools;
+  readonly mounts: Mounts;
+  readonly trash: Trash;
+  readonly events: EventLog;
+  readonly queue: KeyedQueue;
+  readonly profiles: Profiles;
+  readonly defaultPool: PoolName;
+  /** How long a removed volume stays in the trash, in milliseconds; 0: not at all, null: until emptied. */
+  readonly trashKeepMs: number | null;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
 /** The volumes of this node by name: made, found, changed, and put into the trash. */
 export class Volumes {
-  readonly #parts: {
-    readonly records: Records;
-    readonly operations: Operations;
-    readonly pools: Pools;
-    readonly mounts: Mounts;
-    readonly trash: Trash;
-    readonly events: EventLog;
-    readonly queue: KeyedQueue;
-    readonly profiles: Profiles;
-    readonly defaultPool: PoolName;
-    /** How long a removed volume stays in the trash, in milliseconds; 0: not at all, null: until emptied. */
-    readonly trashKeepMs: number | null;
-    readonly clock: Clock;
-    readonly random: Random;
-    readonly log: Log;
-  };
+  readonly #parts: VolumesParts;
 
-  constructor(parts: {
-    readonly records: Records;
-    readonly operations: Operations;
-    readonly pools: Pools;
-    readonly mounts: Mounts;
-    readonly trash: Trash;
-    readonly events: EventLog;
-    readonly queue: KeyedQueue;
-    readonly profiles: Profiles;
-    readonly defaultPool: PoolName;
-    readonly trashKeepMs: number | null;
-    readonly clock: Clock;
-    readonly random: Random;
-    readonly log: Log;
-  }) {
+  constructor(parts: VolumesParts) {
     this.#parts = parts;
   }
 
