@@ -292,6 +292,11 @@ To end it and remove every trace:
 `);
 }
 
-process.exitCode = (await main()) ? 0 : 1;
+try {
+  process.exitCode = (await main()) ? 0 : 1;
+} catch (thrown) {
+  process.stderr.write(`demo: ${thrown instanceof Error ? thrown.message : thrown}\n`);
+  process.exitCode = 1;
+}
 // A kept machine goes on without us.
 process.exit();

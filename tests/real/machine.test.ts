@@ -8,7 +8,7 @@ import { eventually, mustRun } from "./command.ts";
 import { loadBusybox, SEEDED_TEXT } from "./images.ts";
 import { findProcesses, listLeftovers } from "./leftovers.ts";
 import { Machine } from "./machine.ts";
-import { PLUGIN_DIRECTORY } from "./namespace.ts";
+import { endNamespace, PLUGIN_DIRECTORY } from "./namespace.ts";
 import { Recorder } from "./recorder.ts";
 import { call } from "./unix-http.ts";
 
@@ -163,4 +163,19 @@ it("is cleaned up by its anchor when the process that made it is killed", async 
   expect(findProcesses(name).length).toBeGreaterThan(2);
   owner.kill("SIGKILL");
   await eventually("all gone", () => listLeftovers(name, directory).length === 0);
+});
+
+it("outlives the process that made it when asked to, and is ended by its directory alone", async () => {
+  const script = `
+    const { Machine } = await import(${JSON.stringify(join(import.meta.dirname, "machine.ts"))});
+    const host = await Machine.create({ outlive: true });
+    await host.engine.start();
+    console.log(host.namespace.directory);
+    process.exit();`;
+  const directory = await mustRun([process.execPath, "--input-type=module", "-e", script]);
+  const name = directory.slice(directory.lastIndexOf("/") + 1);
+  expect(findProcesses(name).length).toBeGreaterThan(2);
+  await endNamespace(directory);
+  expect(listLeftovers(name, directory)).toEqual([]);
+  await expect(endNamespace("/tmp")).rejects.toThrow("Not the scratch directory");
 });

@@ -196,7 +196,8 @@ mount -t tmpfs "$name" /run
 mkdir -p ${PLUGIN_DIRECTORY} /run/lock /run/user
 echo ready
 read -r word || word=gone
-[ "$word" = gone ] || exec sleep infinity
+# Its environment is what it is found by.
+[ "$word" = gone ] || LAGAN_TEST_MACHINE=$name exec sleep infinity
 exec nsenter --mount=/proc/self/fd/9 sh -c '
 name=$1 dir=$2
 for round in 1 2 3; do
