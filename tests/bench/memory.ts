@@ -5,7 +5,7 @@ import { quantile, type Table } from "./figure.ts";
 const VOLUMES = 100;
 const CONNECTIONS = 8;
 const PROBE_EVERY_MS = 5;
-const IDLE_MS = 3_000;
+const IDLE_MS = 15_000;
 
 /**
  * Resident memory before and after many Mounts and Unmounts, and how long an answer that needs nothing but the
