@@ -11,7 +11,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   "src/drivers/index.ts": ["src/core", "src/drivers/"],
   "src/drivers/*": ["src/core", "src/drivers/shared"],
   "src/stores/*": ["src/core", "node:"],
-  "src/host": ["src/core", "node:", "koffi", "pino", "dockerode", "yaml", "zod"],
+  "src/host": ["src/core", "node:", "koffi", "pino", "yaml", "zod"],
   "src/api/*": [
     "src/core",
     "src/services",
