@@ -8,7 +8,7 @@ import { openingFailure } from "./sqlite-error.ts";
 
 /**
  * What an acknowledged write survives: `power-cut` is everything, and costs an fsync for each group of transactions;
- * `process` is `kill -9`, for a database on a file system in memory.
+ * `process` is `kill -9`, for a database on a file system in memory, which is worked on in the caller's thread.
  */
 export type Durability = "power-cut" | "process";
 

@@ -1,6 +1,8 @@
 import { Worker } from "node:worker_threads";
 import { Failure } from "../../core/failure.ts";
+import type { StoreEntry } from "../../core/ports/store.ts";
 import { storeClosed } from "../../core/store/feed.ts";
+import { Desk, type Keeping } from "./desk.ts";
 import {
   type Call,
   failureOf,
@@ -16,6 +18,9 @@ const CALLS_LIMIT = 10_000;
 /** Most calls of one batch, and the length of values that ends one. */
 const BATCH_LIMIT = 256;
 const BATCH_LIMIT_LENGTH = 8 * 1024 ** 2;
+/** How many entries are remembered for reads, and how long the value of one may be. As a rule it is some hundred bytes. */
+const RECENT_LIMIT = 4_096;
+const RECENT_LIMIT_LENGTH = 4_096;
 /** Upper limits of the worker's own memory; SQLite's cache comes on top. */
 const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 256 };
 
@@ -38,9 +43,11 @@ export interface LineEvents {
  * callers share one commit, and a lone caller waits for nobody.
  */
 export class Line {
-  readonly #worker: Worker;
+  readonly #worker: Keeping;
   readonly #events: LineEvents;
   readonly #gone: Promise<void>;
+  /** What was read lately, the oldest first. Whole: this process alone writes, and hears of each change here. */
+  readonly #recent = new Map<string, StoreEntry | undefined>();
   #waiting: Waiting[] = [];
   /** By place in the batch; what has been answered is no longer there. */
   readonly #underWay = new Map<number, Waiting>();
@@ -48,7 +55,7 @@ export class Line {
   #closed = false;
   #failure: Failure | undefined;
 
-  constructor(worker: Worker, path: string, events: LineEvents) {
+  constructor(worker: Keeping, path: string, events: LineEvents) {
     this.#worker = worker;
     this.#events = events;
     this.#gone = new Promise((resolve) => worker.once("exit", () => resolve()));
@@ -62,6 +69,12 @@ export class Line {
   /** @throws {Failure} `unavailable` when the store is closed, or has failed. */
   checkOpen(): void {
     if (this.#closed) throw this.#failure ?? storeClosed();
+  }
+
+  /** {@link call} for `get`, without asking the worker where the answer is known. */
+  async get(key: string): Promise<StoreEntry | undefined> {
+    this.checkOpen();
+    return this.#recent.has(key) ? this.#recent.get(key) : this.call({ do: "get", key });
   }
 
   /** Sends one call, in its turn. */
@@ -130,15 +143,28 @@ export class Line {
   }
 
   #settle({ answers, revision, keys, done }: Report & { readonly kind: "answers" }): void {
+    for (const key of keys) this.#recent.delete(key);
     if (keys.length > 0) this.#events.changed(revision, keys);
     for (const answer of answers) {
       const waiting = this.#underWay.get(answer.at);
       this.#underWay.delete(answer.at);
       if ("failure" in answer) waiting?.reject(failureOf(answer.failure));
-      else waiting?.resolve(answer.given);
+      else {
+        if (waiting?.call.do === "get") this.#remember(waiting.call.key, answer.given);
+        waiting?.resolve(answer.given);
+      }
     }
     // Whoever goes on from these answers with another call is to be in the next batch.
     if (done) setImmediate(() => this.#send());
+  }
+
+  #remember(key: string, given: Given[Call["do"]]): void {
+    const entry = given as Given["get"];
+    if (entry !== undefined && entry.value.length > RECENT_LIMIT_LENGTH) return;
+    this.#recent.set(key, entry);
+    if (this.#recent.size <= RECENT_LIMIT) return;
+    const [oldest] = this.#recent.keys();
+    if (oldest !== undefined) this.#recent.delete(oldest);
   }
 
   #lose(failure: Failure): void {
@@ -152,15 +178,13 @@ export class Line {
   }
 }
 
-/** Starts the worker and has it open the database. @throws {Failure} as `openDatabase`. */
-export async function startWorker(start: Start): Promise<{ worker: Worker; opened: Opened }> {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), {
-    name: "lagan-store",
-    workerData: start,
-    // Nothing of how the main thread was started (a loader, an inspector) is for this one.
-    execArgv: [],
-    resourceLimits: RESOURCE_LIMITS,
-  });
+/**
+ * Starts what works on the database and has it open it: a thread where an access may have to wait for a disk.
+ *
+ * @throws {Failure} as `openDatabase`.
+ */
+export async function startWorker(start: Start): Promise<{ worker: Keeping; opened: Opened }> {
+  const worker: Keeping = start.durability === "process" ? new Desk(start) : startThread(start);
   const gone = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   const first = await new Promise<Report>((resolve, reject) => {
     worker.once("message", resolve);
@@ -170,6 +194,16 @@ export async function startWorker(start: Start): Promise<{ worker: Worker; opene
   if (first.kind === "opened") return { worker, opened: first };
   await gone;
   throw first.kind === "refused" ? failureOf(first.failure) : workerDied(start.path, undefined);
+}
+
+function startThread(start: Start): Worker {
+  return new Worker(new URL("./worker.ts", import.meta.url), {
+    name: "lagan-store",
+    workerData: start,
+    // Nothing of how the main thread was started (a loader, an inspector) is for this one.
+    execArgv: [],
+    resourceLimits: RESOURCE_LIMITS,
+  });
 }
 
 function workerDied(path: string, cause: unknown): Failure {

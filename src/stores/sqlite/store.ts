@@ -30,8 +30,8 @@ export interface SqliteStoreOptions {
 }
 
 /**
- * The embedded store: one SQLite file, for one process, owned by a thread of its own. Leases are timed here, by the
- * clock; the file says only which there are.
+ * The embedded store: one SQLite file, for one process, owned by a thread of its own (see `Durability` for when not).
+ * Leases are timed here, by the clock; the file says only which there are.
  */
 export class SqliteStore implements Store {
   readonly #line: Line;
@@ -73,7 +73,7 @@ export class SqliteStore implements Store {
   async get(key: string): Promise<StoreEntry | undefined> {
     checkKey(key);
     if (this.#times.hasDue()) await this.#times.endDue();
-    return this.#line.call({ do: "get", key });
+    return this.#line.get(key);
   }
 
   async list(prefix: string): Promise<{ revision: number; entries: readonly StoreEntry[] }> {

@@ -1,0 +1,42 @@
+import type { DatabaseSync } from "node:sqlite";
+import { Failure } from "../../core/failure.ts";
+import { openDatabase } from "./database.ts";
+import { Keeper, keeperFailed } from "./keeper.ts";
+import { type Order, type Report, type Start, textOf } from "./message.ts";
+
+/** The way back from where the database is. */
+export interface ServeLine {
+  readonly report: (message: Report) => void;
+  /** Nothing more is reported, and no order is taken. */
+  readonly end: () => void;
+}
+
+/** Opens the database and reports what it found. Returns what carries out each order, reporting what comes of it. */
+export function serve({ path, durability }: Start, line: ServeLine): (order: Order) => void {
+  let db: DatabaseSync;
+  let keeper: Keeper;
+  try {
+    db = openDatabase(path, durability);
+    keeper = new Keeper(db, line.report);
+  } catch (thrown) {
+    line.report({ kind: "refused", failure: textOf(Failure.from(thrown)) });
+    line.end();
+    return () => undefined;
+  }
+  return (order) => {
+    if (order.do === "close") {
+      db.close();
+      line.report({ kind: "closed" });
+      line.end();
+      return;
+    }
+    try {
+      keeper.perform(order.calls);
+    } catch (thrown) {
+      line.report({ kind: "failed", failure: textOf(keeperFailed(path, thrown)) });
+      line.end();
+      // Last, because it may take as long as the disk is sick.
+      db.close();
+    }
+  };
+}
