@@ -8,7 +8,7 @@ export const THREAD_LIMIT = 16;
 /** How many calls may wait for a thread; more are refused with `unavailable`. */
 export const WAITING_LIMIT = 10_000;
 /** When calls wait and none has ended for so long, another thread is started; in milliseconds. */
-const GROW_MS = 5;
+const GROW_MS = 20;
 /** How long a thread beyond the first may be idle before it ends, in milliseconds, unless told. */
 const IDLE_MS = 10_000;
 

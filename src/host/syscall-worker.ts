@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { parentPort } from "node:worker_threads";
 import { invariant } from "../core/failure.ts";
 import { errnoOf } from "./errno.ts";
@@ -11,6 +12,7 @@ invariant(port !== null, "this file runs as a worker thread");
 port.on("message", (request: SyscallRequest) => {
   port.postMessage(answer(request));
 });
+flushCompileCache();
 
 function answer({ name, args }: SyscallRequest): SyscallAnswer {
   // biome-ignore lint/performance/noDynamicNamespaceImportAccess: nothing here is bundled.

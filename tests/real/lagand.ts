@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { Background } from "./background.ts";
 import { eventually, type Outcome } from "./command.ts";
 import { HeldSocket } from "./held-socket.ts";
@@ -15,6 +16,12 @@ export interface LagandOptions {
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }
+
+/** How `tools/install-host` has Node started. */
+const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4"];
+const NODE_ENVIRONMENT: NodeJS.ProcessEnv = {
+  NODE_COMPILE_CACHE: join(import.meta.dirname, "../../node_modules/.cache/lagan"),
+};
 
 /** A pool that needs neither loop device nor btrfs; it cannot limit sizes. */
 export const DIRECTORY_POOL = "pools:\n  default:\n    driver: directory\n";
@@ -79,7 +86,7 @@ export class Lagand {
     const argv = this.#argv(config, options.args);
     const held = options.activated ? this.hold() : undefined;
     this.#process = new Background(namespace.enter(held === undefined ? argv : activated(argv)), {
-      env: { ...namespace.env, ...options.env },
+      env: { ...namespace.env, ...NODE_ENVIRONMENT, ...options.env },
       logFile: namespace.path("lagand.log"),
       inherited: held === undefined ? [] : [held.descriptor],
     });
@@ -89,6 +96,7 @@ export class Lagand {
     const namespace = this.#namespace;
     return [
       process.execPath,
+      ...NODE_FLAGS,
       this.#program.entry,
       ...["--state-dir", namespace.path("state"), "--run-dir", namespace.path("run")],
       ...["--docker-plugin-dir", this.pluginDirectory, "--config", config],

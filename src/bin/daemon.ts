@@ -1,0 +1,169 @@
+import { mkdir, realpath } from "node:fs/promises";
+import type { Server } from "node:http";
+import { flushCompileCache } from "node:module";
+import { join } from "node:path";
+import { Command, Option } from "commander";
+import type { FastifyInstance } from "fastify";
+import { dockerVolumeApp } from "../api/docker-volume/server.ts";
+import { restApp } from "../api/rest/server.ts";
+import { traceId } from "../api/shared/trace.ts";
+import { Failure } from "../core/failure.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Store } from "../core/ports/store.ts";
+import { VERSION } from "../core/version.ts";
+import { poolMaker } from "../drivers/index.ts";
+import { systemClock } from "../host/clock.ts";
+import { type ConfigOverrides, readConfig } from "../host/config.ts";
+import { DockerEngine } from "../host/docker-engine.ts";
+import { hostExec } from "../host/exec.ts";
+import { hostFiles } from "../host/files.ts";
+import { hostKernel } from "../host/kernel.ts";
+import { openLog } from "../host/log.ts";
+import { systemRandom } from "../host/random.ts";
+import { activatedSockets, listenOnFd, listenOnPath } from "../host/sockets.ts";
+import { buildNode, DRIVER_NAME } from "../services/node.ts";
+import { SqliteStore } from "../stores/sqlite/store.ts";
+
+/** How long a graceful stop waits for requests under way, in milliseconds. */
+const STOP_TIMEOUT_MS = 10_000;
+
+/*
+ * The daemon, read from top to bottom: configuration, store, parts, pools, doors. Nothing listens before
+ * all of it is sure; whoever connects earlier is held by systemd's socket and waits.
+ */
+async function main(): Promise<void> {
+  const { file, overrides } = parseArguments();
+  const config = await readConfig(file, overrides);
+  const log = openLog(config.logLevel, traceId);
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.once(name, () => stop.abort(new Failure("unavailable", "The daemon is stopping")));
+  }
+  const poolsDir = join(config.stateDir, "pools");
+  await mkdir(poolsDir, { recursive: true, mode: 0o700 });
+  await mkdir(config.runDir, { recursive: true, mode: 0o755 });
+  const clock = systemClock;
+  const store = await SqliteStore.open({ path: join(config.stateDir, "store.db"), clock });
+  const runtime = await SqliteStore.open({
+    path: join(config.runDir, "mounts.db"),
+    clock,
+    durability: "process",
+  });
+  void endWithStore(store, log, stop.signal);
+  const node = buildNode(
+    {
+      ...{ store, runtime, log },
+      maker: poolMaker(await realpath(poolsDir), {
+        kernel: hostKernel,
+        exec: hostExec,
+        files: hostFiles,
+      }),
+      kernel: hostKernel,
+      engines: config.engines.map((address) => new DockerEngine(address)),
+      clock,
+      random: systemRandom,
+    },
+    config,
+  );
+  const { services, shadows, housekeeping } = node;
+  await node.start(stop.signal);
+
+  const onActivate = () => {
+    void shadows.report(stop.signal).catch((thrown: unknown) => {
+      log.warn("shadows not looked for", { error: thrown });
+    });
+  };
+  const rest = restApp({ services, log, version: VERSION, signal: stop.signal });
+  const docker = dockerVolumeApp({ services, log, onActivate }, stop.signal);
+  const doors = await Promise.all([
+    openDoor(rest, "rest", join(config.runDir, "lagan.sock"), { mode: 0o660, group: "lagan" }),
+    openDoor(docker, "docker-plugin", join(config.dockerPluginDir, `${DRIVER_NAME}.sock`), {
+      mode: 0o600,
+    }),
+  ]);
+  log.info("ready", { stateDir: config.stateDir, pools: services.pools.names() });
+  flushCompileCache();
+  await housekeeping.run(stop.signal);
+
+  // Mounts and pools stay as they are: containers go on, and the next daemon finds everything in place.
+  log.info("stopping");
+  await Promise.all(doors.map((close) => close()));
+  await Promise.all([store.close(), runtime.close()]);
+  log.info("stopped");
+  process.exit(0);
+}
+
+/**
+ * Ends the process when the store has failed: what it had acknowledged is on the disk, what it had not is unknown,
+ * and only a new start that reads the file back can tell.
+ */
+async function endWithStore(store: Store, log: Log, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const _ of store.watch("pools/", {}, signal));
+  } catch (thrown) {
+    log.error("the store has failed; ending, to read it back at the next start", { error: thrown });
+    process.exit(1);
+  }
+}
+
+/** Opens a door on the socket that systemd holds for it, else on one of our own. Returns what closes it. */
+async function openDoor(
+  app: FastifyInstance,
+  name: string,
+  path: string,
+  access: { readonly mode: number; readonly group?: string },
+): Promise<() => Promise<void>> {
+  await app.ready();
+  const server: Server = app.server;
+  const fd = activatedSockets(process.env).get(name);
+  let forget = async (): Promise<void> => undefined;
+  if (fd === undefined) forget = await listenOnPath(server, path, access);
+  else await listenOnFd(server, fd);
+  return async () => {
+    const forced = setTimeout(() => server.closeAllConnections(), STOP_TIMEOUT_MS);
+    await app.close();
+    clearTimeout(forced);
+    await forget();
+  };
+}
+
+function parseArguments(): { file: string | undefined; overrides: ConfigOverrides } {
+  const path = (name: string, environment: string, what: string): Option =>
+    new Option(`--${name} <path>`, what).env(environment);
+  const command = new Command("lagand")
+    .description("Lagan's daemon: storage for containers that outlives them")
+    .version(VERSION)
+    .addOption(path("config", "LAGAN_CONFIG", "configuration (default: /etc/lagan/lagan.yaml)"))
+    .addOption(path("state-dir", "LAGAN_STATE_DIR", "store and pools (default: /var/lib/lagan)"))
+    .addOption(path("run-dir", "LAGAN_RUN_DIR", "sockets (default: /run/lagan)"))
+    .addOption(
+      path(
+        "docker-plugin-dir",
+        "LAGAN_DOCKER_PLUGIN_DIR",
+        "where Docker looks for plugins (default: /run/docker/plugins)",
+      ),
+    )
+    .option("--engine <unix://path...>", "engine to ask about containers; again for more")
+    .addOption(
+      new Option("--log-level <level>", "how much to log").choices([
+        "debug",
+        "info",
+        "warn",
+        "error",
+      ]),
+    )
+    .parse();
+  const { config, stateDir, runDir, dockerPluginDir, engine, logLevel } = command.opts();
+  const given = { stateDir, runDir, dockerPluginDir, engines: engine, logLevel };
+  return {
+    file: config,
+    overrides: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  };
+}
+
+main().catch((thrown: unknown) => {
+  const failure = thrown instanceof Failure ? thrown : undefined;
+  const line = failure?.message ?? (thrown instanceof Error ? thrown.stack : String(thrown));
+  process.stderr.write(`lagand: ${line}\n`);
+  process.exit(1);
+});
