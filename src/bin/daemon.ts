@@ -6,6 +6,7 @@ import { Command, Option } from "commander";
 import type { FastifyInstance } from "fastify";
 import { dockerVolumeApp } from "../api/docker-volume/server.ts";
 import { restApp } from "../api/rest/server.ts";
+import { RequestMetrics } from "../api/shared/request-metrics.ts";
 import { traceId } from "../api/shared/trace.ts";
 import { Failure } from "../core/failure.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -73,8 +74,10 @@ async function main(): Promise<void> {
       log.warn("shadows not looked for", { error: thrown });
     });
   };
-  const rest = restApp({ services, log, version: VERSION, signal: stop.signal });
+  const metrics = new RequestMetrics();
+  const rest = restApp({ services, log, version: VERSION, signal: stop.signal, metrics });
   const docker = dockerVolumeApp({ services, log, onActivate }, stop.signal);
+  metrics.count(docker, "docker-volume");
   const doors = await Promise.all([
     openDoor(rest, "rest", join(config.runDir, "lagan.sock"), { mode: 0o660, group: "lagan" }),
     openDoor(docker, "docker-plugin", join(config.dockerPluginDir, `${DRIVER_NAME}.sock`), {
