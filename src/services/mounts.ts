@@ -127,7 +127,10 @@ export class Mounts {
     signal: AbortSignal,
   ): Promise<readonly VolumeUser[]> {
     const own = namespaces.find((namespace) => namespace.own)?.entries ?? [];
-    const content = locate(await this.path(volume, signal), own);
+    const path = await this.path(volume, signal).catch(lostIsUndefined);
+    // Content that is gone is nobody's, so that what is left of the volume can be removed.
+    if (path === undefined) return [];
+    const content = locate(path, own);
     return namespaces
       .filter(({ entries }) => entries.some((entry) => shows(entry, content)))
       .map(({ pid, command, containerId }) => ({ pid, command, containerId }));
@@ -254,6 +257,10 @@ function hintPrefix(id: VolumeId): string {
 
 function parseHint(value: string): MountHint {
   return JSON.parse(value) as MountHint;
+}
+
+function lostIsUndefined(thrown: unknown): undefined {
+  if (!(thrown instanceof Failure) || thrown.code !== "data_loss") throw thrown;
 }
 
 function plainPath(mounts: readonly Omit<MountRequest, "target">[]): string {

@@ -311,6 +311,22 @@ describe("a directory pool whose disk is not mounted", () => {
   });
 });
 
+describe("a volume that has lost its content", () => {
+  it("is not mounted, is told by the doctor, and can be removed for good", async () => {
+    const { volumes, mounts, pools, trash, doctor } = node.services;
+    const { value } = await volumes.create(data, none, signal);
+    await pools.get(parsePoolName("default")).remove(value.head, signal);
+    await expect(mounts.mount(value, "id", signal)).rejects.toMatchObject({ code: "data_loss" });
+    expect(await doctor.examine(signal)).toContainEqual(
+      expect.objectContaining({ level: "error", saw: expect.stringContaining('"data" has lost') }),
+    );
+    await volumes.remove(data, quietly, signal);
+    await trash.purge(value.id, signal);
+    expect(await trash.list()).toEqual([]);
+    expect((await node.reconcile.compare(signal)).lost).toEqual([]);
+  });
+});
+
 describe("a damaged record", () => {
   it("hides no other volume, keeps its own content, and is told by the doctor", async () => {
     const { volumes } = node.services;
