@@ -279,6 +279,12 @@ export function storeConformance(name: string, harness: StoreHarness): void {
         expect(await batches).toEqual([["a/1@2=x", "a/3@2=x"], ["a/2@4!"], ["a/1@6=y"]]);
       },
     );
+    check("9 a batch is in the order of its writes", async ({ store }) => {
+      await store.txn([], [put("b", "1"), put("d", "1")]);
+      const batches = take(store.watch("", {}, forever), 1);
+      await store.txn([], [del("d"), put("c", "2"), del("b"), put("a", "2")]);
+      expect(await batches).toEqual([["d@2!", "c@2=2", "b@2!", "a@2=2"]]);
+    });
     check("9 a watch gives whole entries", async ({ store }) => {
       await store.txn([], [put("a", "1")]);
       const first = store.watch("a", { fromRevision: 1 }, forever)[Symbol.asyncIterator]();

@@ -75,7 +75,8 @@ export interface Store {
   ): Promise<{ readonly revision: number; readonly entries: readonly StoreEntry[] }>;
   txn(compares: readonly Compare[], writes: readonly Write[]): Promise<TxnResult>;
   /**
-   * 9. Every later change of a key with this prefix, in revision order, each once, in batches of one transaction.
+   * 9. Every later change of a key with this prefix, in revision order, each once, in batches of one transaction,
+   *    in the order of its writes.
    * 10. `fromRevision` (inclusive) replays history first; older than what is kept: `out_of_range` — list again.
    *     Left out: from the next change on, counted from this call. A watch that is not read keeps nothing waiting:
    *     it goes on from where it was, or rejects with `out_of_range` when that is no longer kept.
