@@ -1,15 +1,15 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { Clock } from "../../src/core/ports/clock.ts";
 import {
-  STORE_HISTORY_REVISIONS,
   STORE_KEY_LIMIT_BYTES,
   STORE_TXN_LIMIT,
   STORE_VALUE_LIMIT_BYTES,
   type Store,
-  type StoreEvent,
-  type Write,
 } from "../../src/core/ports/store.ts";
 import { HandClock } from "./hand-clock.ts";
+import { type Check, del, forever, put, take, values } from "./store-check.ts";
+import { storeLeaseConformance } from "./store-lease.ts";
+import { storeWatchConformance } from "./store-watch.ts";
 
 /** How the suite makes the stores that it holds to the contract. The suite closes them. */
 export interface StoreHarness {
@@ -21,46 +21,10 @@ export interface StoreHarness {
   readonly clean?: () => Promise<void>;
 }
 
-interface Given {
-  readonly store: Store;
-  readonly clock: HandClock;
-  /** Closes the store and opens its storage again. */
-  readonly reopen: () => Promise<Store>;
-}
-
-/** A write of one key. */
-export function put(key: string, value: string, lease?: number): Write {
-  return lease === undefined ? { do: "put", key, value } : { do: "put", key, value, lease };
-}
-
-/** A deletion of one key. */
-export function del(key: string): Write {
-  return { do: "delete", key };
-}
-
-/** Event → `key@revision=value`, or `key@revision!` for a deletion. */
-export function told({ key, revision, entry }: StoreEvent): string {
-  return `${key}@${revision}${entry === undefined ? "!" : `=${entry.value}`}`;
-}
-
-/** The next `count` batches of a watch. Fails the test when it ends before. */
-export async function take(
-  watch: AsyncIterable<readonly StoreEvent[]>,
-  count: number,
-): Promise<string[][]> {
-  const batches: string[][] = [];
-  for await (const batch of watch) {
-    batches.push(batch.map(told));
-    if (batches.length === count) return batches;
-  }
-  throw new Error(`The watch ended after ${JSON.stringify(batches)}`);
-}
-
 /** Holds a store to the numbered sentences of `Store`. */
 export function storeConformance(name: string, harness: StoreHarness): void {
   const opened = new Set<Store>();
-  const forever = new AbortController().signal;
-  const check = (title: string, body: (given: Given) => Promise<void>): void => {
+  const check: Check = (title, body) => {
     it(title, async () => {
       const clock = new HandClock();
       const store = await harness.fresh(clock);
@@ -74,9 +38,6 @@ export function storeConformance(name: string, harness: StoreHarness): void {
       await body({ store, clock, reopen });
     });
   };
-  const values = async (store: Store, prefix = ""): Promise<string[]> =>
-    (await store.list(prefix)).entries.map(({ key, value }) => `${key}=${value}`);
-
   describe(`Store: ${name}`, () => {
     afterEach(async () => {
       for (const store of opened) await store.close();
@@ -264,192 +225,9 @@ export function storeConformance(name: string, harness: StoreHarness): void {
       expect(await listed("w")).toEqual([]);
     });
 
-    check(
-      "9 a watch tells later changes of its prefix, one transaction a batch",
-      async ({ store }) => {
-        await store.txn([], [put("a/1", "before"), put("a/2", "before")]);
-        const watch = store.watch("a/", {}, forever);
-        await store.txn([], [put("a/1", "x"), put("b", "x"), put("a/3", "x")]);
-        await store.txn([], [put("b", "y")]);
-        const batches = take(watch, 3);
-        await store.txn([{ key: "a/1", modRevision: 1 }], [put("a/1", "no")]);
-        await store.txn([], [del("a/2"), del("a/none")]);
-        await store.txn([], [put("b", "z")]);
-        await store.txn([], [put("a/1", "y")]);
-        expect(await batches).toEqual([["a/1@2=x", "a/3@2=x"], ["a/2@4!"], ["a/1@6=y"]]);
-      },
-    );
-    check("9 a batch is in the order of its writes", async ({ store }) => {
-      await store.txn([], [put("b", "1"), put("d", "1")]);
-      const batches = take(store.watch("", {}, forever), 1);
-      await store.txn([], [del("d"), put("c", "2"), del("b"), put("a", "2")]);
-      expect(await batches).toEqual([["d@2!", "c@2=2", "b@2!", "a@2=2"]]);
-    });
-    check("9 a watch gives whole entries", async ({ store }) => {
-      await store.txn([], [put("a", "1")]);
-      const first = store.watch("a", { fromRevision: 1 }, forever)[Symbol.asyncIterator]();
-      const entry = await store.get("a");
-      expect((await first.next()).value).toEqual([{ key: "a", revision: 1, entry }]);
-    });
-    check("9 many watches each tell every change once", async ({ store }) => {
-      const count = 200;
-      const watches = ["", "k", "k1", "k19"].map((prefix) => ({
-        prefix,
-        watch: store.watch(prefix, {}, forever),
-      }));
-      const keys = Array.from({ length: count }, (_, n) => `k${n}`);
-      const taken = watches.map(({ prefix, watch }) =>
-        take(watch, keys.filter((key) => key.startsWith(prefix)).length),
-      );
-      await Promise.all(keys.map((key) => store.txn([], [put(key, key)])));
-      for (const batches of await Promise.all(taken)) {
-        const revisions = batches.flat().map((text) => Number(/@(\d+)/.exec(text)?.[1]));
-        expect(revisions).toEqual([...new Set(revisions)].sort((a, b) => a - b));
-      }
-    });
-    check("10 a watch from a revision replays history, then goes on", async ({ store }) => {
-      for (const value of ["1", "2", "3"]) await store.txn([], [put("a", value), put("b", value)]);
-      const batches = take(store.watch("a", { fromRevision: 2 }, forever), 3);
-      const future = take(store.watch("a", { fromRevision: 5 }, forever), 1);
-      await store.txn([], [put("a", "4")]);
-      await store.txn([], [put("a", "5")]);
-      expect(await batches).toEqual([["a@2=2"], ["a@3=3"], ["a@4=4"]]);
-      expect(await future).toEqual([["a@5=5"]]);
-    });
-    check("10 keeps enough history, and says so when it is not enough", async ({ store }) => {
-      const write = (n: number): Promise<unknown> => store.txn([], [put("a", `${n}`)]);
-      const slow = store.watch("", { fromRevision: 1 }, forever)[Symbol.asyncIterator]();
-      await write(0);
-      await slow.next();
-      const past = 3 * STORE_HISTORY_REVISIONS;
-      for (let n = 0; n < past; n += 1_000) {
-        await Promise.all(Array.from({ length: 1_000 }, (_, at) => write(n + at)));
-      }
-      const { revision } = await store.list("");
-      const fromRevision = revision - STORE_HISTORY_REVISIONS + 1;
-      const [[first] = []] = await take(store.watch("", { fromRevision }, forever), 1);
-      expect(first).toMatch(`a@${fromRevision}=`);
-      const old = take(store.watch("", { fromRevision: 1 }, forever), 1);
-      await expect(old).rejects.toMatchObject({ code: "out_of_range" });
-      const lag = async (): Promise<void> => {
-        while (!(await slow.next()).done);
-      };
-      await expect(lag()).rejects.toMatchObject({ code: "out_of_range" });
-    });
-    check("11 a watch ends without error when its signal aborts", async ({ store }) => {
-      const stop = new AbortController();
-      const waiting = store.watch("a", {}, stop.signal)[Symbol.asyncIterator]();
-      const reading = store.watch("a", {}, stop.signal)[Symbol.asyncIterator]();
-      await store.txn([], [put("a", "1")]);
-      await store.txn([], [put("a", "2")]);
-      await reading.next();
-      await waiting.next();
-      await waiting.next();
-      const next = waiting.next();
-      stop.abort(new Error("stop"));
-      expect(await next).toEqual({ done: true, value: undefined });
-      expect(await reading.next()).toEqual({ done: true, value: undefined });
-      const late = store.watch("", { fromRevision: 1 }, stop.signal)[Symbol.asyncIterator]();
-      expect(await late.next()).toEqual({ done: true, value: undefined });
-    });
+    storeWatchConformance(check);
+    storeLeaseConformance(check);
 
-    check("12 a lease ends with its keys, as one change", async ({ store, clock }) => {
-      const lease = await store.grantLease(1_000);
-      await store.txn([], [put("b", "1", lease), put("a", "1", lease), put("c", "1")]);
-      expect(await store.get("a")).toMatchObject({ lease });
-      const batches = take(store.watch("", {}, forever), 1);
-      clock.advance(999);
-      expect(await values(store)).toEqual(["a=1", "b=1", "c=1"]);
-      clock.advance(1);
-      expect(await store.list("")).toMatchObject({ revision: 2, entries: [{ key: "c" }] });
-      expect(await batches).toEqual([["a@2!", "b@2!"]]);
-    });
-    check("12 a watch sees a lease end while nobody calls", async ({ store, clock }) => {
-      await store.grantLease(3_600_000);
-      const long = await store.grantLease(5_000);
-      const short = await store.grantLease(1_000);
-      await store.txn([], [put("long", "1", long), put("short", "1", short)]);
-      const watch = store.watch("", {}, forever)[Symbol.asyncIterator]();
-      clock.advance(1_000);
-      expect((await watch.next()).value?.map(told)).toEqual(["short@2!"]);
-      clock.advance(4_000);
-      expect((await watch.next()).value?.map(told)).toEqual(["long@3!"]);
-    });
-    check("12 a later put without the lease takes the key out of it", async ({ store, clock }) => {
-      const lease = await store.grantLease(1_000);
-      const other = await store.grantLease(2_000);
-      await store.txn([], [put("a", "1", lease), put("b", "1", lease), put("c", "1", lease)]);
-      await store.txn([], [put("a", "2"), put("b", "2", other), del("c")]);
-      await store.txn([], [put("c", "3")]);
-      clock.advance(1_000);
-      expect(await values(store)).toEqual(["a=2", "b=2", "c=3"]);
-      clock.advance(1_000);
-      expect(await values(store)).toEqual(["a=2", "c=3"]);
-    });
-    check("12 a lease without keys ends without a change", async ({ store, clock }) => {
-      await store.grantLease(1_000);
-      clock.advance(1_000);
-      expect(await store.list("")).toEqual({ revision: 0, entries: [] });
-    });
-    check("13 renewing gives the full time again", async ({ store, clock }) => {
-      const lease = await store.grantLease(1_000);
-      await store.txn([], [put("a", "1", lease)]);
-      for (let times = 0; times < 5; times++) {
-        clock.advance(999);
-        await store.keepLease(lease);
-      }
-      clock.advance(999);
-      expect(await values(store)).toEqual(["a=1"]);
-      clock.advance(1);
-      expect(await values(store)).toEqual([]);
-    });
-    check("13 a lease that has ended cannot be renewed or used", async ({ store, clock }) => {
-      const lease = await store.grantLease(1_000);
-      await store.txn([], [put("a", "1")]);
-      clock.advance(1_000);
-      await expect(store.keepLease(lease)).rejects.toMatchObject({ code: "not_found" });
-      await expect(store.keepLease(lease + 1)).rejects.toMatchObject({ code: "not_found" });
-      const use = store.txn([], [put("b", "1"), put("c", "1", lease)]);
-      await expect(use).rejects.toMatchObject({ code: "not_found" });
-      const unheld = store.txn([{ key: "a", modRevision: 9 }], [put("c", "1", lease)]);
-      expect(await unheld).toEqual({ succeeded: false, revision: 1 });
-      expect(await values(store)).toEqual(["a=1"]);
-      expect(await store.grantLease(1_000)).not.toBe(lease);
-    });
-    check(
-      "13 after a restart a lease gets its full time again",
-      async ({ store, clock, reopen }) => {
-        const lease = await store.grantLease(2_000);
-        await store.txn([], [put("a", "1", lease)]);
-        clock.advance(1_500);
-        const again = await reopen();
-        clock.advance(1_500);
-        expect(await values(again)).toEqual(["a=1"]);
-        await again.keepLease(lease);
-        expect(await again.grantLease(1_000)).not.toBe(lease);
-        clock.advance(2_000);
-        expect(await values(again)).toEqual([]);
-      },
-    );
-    check(
-      "14 revoking ends the lease at once, with its keys, and again is success",
-      async ({ store }) => {
-        const lease = await store.grantLease(60_000);
-        await store.txn([], [put("a", "1", lease), put("b", "1", lease)]);
-        await store.revokeLease(lease);
-        expect(await store.list("")).toEqual({ revision: 2, entries: [] });
-        await expect(store.keepLease(lease)).rejects.toMatchObject({ code: "not_found" });
-        await store.revokeLease(lease);
-        await store.revokeLease(lease + 1);
-        expect((await store.list("")).revision).toBe(2);
-      },
-    );
-    check("14 a revoked lease does not come back with a restart", async ({ store, reopen }) => {
-      const lease = await store.grantLease(60_000);
-      await store.revokeLease(lease);
-      const again = await reopen();
-      await expect(again.keepLease(lease)).rejects.toMatchObject({ code: "not_found" });
-    });
     check("15 after close every call rejects with unavailable", async ({ store, clock }) => {
       const lease = await store.grantLease(1_000);
       const watch = store.watch("", {}, forever)[Symbol.asyncIterator]();
