@@ -13,7 +13,7 @@ import { HandClock } from "../conformance/hand-clock.ts";
 
 const [path = "", writers = "1"] = process.argv.slice(2);
 const store = await SqliteStore.open({ path, clock: new HandClock() });
-process.stdout.write(`pid ${process.pid}\n`);
+await say(`pid ${process.pid}`);
 
 let turns = 0;
 let mostTurns = 0;
@@ -25,17 +25,24 @@ async function count(writer: string): Promise<void> {
     const before = turns;
     try {
       const write = { do: "put", key: writer, value: `${n}` } as const;
-      const result = await store.txn([{ key: writer, modRevision: revision }], [write]);
+      const result = await store
+        .txn([{ key: writer, modRevision: revision }], [write])
+        .finally(() => {
+          mostTurns = Math.max(mostTurns, turns - before);
+        });
       if (!result.succeeded) throw new Error(`${writer} is written by somebody else`);
       revision = result.revision;
-      process.stdout.write(`ack ${writer} ${n}\n`);
+      await say(`ack ${writer} ${n}`);
     } catch (thrown) {
-      process.stdout.write(`lost ${writer} ${n} ${codeOf(thrown)}\n`);
+      await say(`lost ${writer} ${n} ${codeOf(thrown)}`);
       return;
-    } finally {
-      mostTurns = Math.max(mostTurns, turns - before);
     }
   }
+}
+
+/** Resolves when the line has left this process: one that waits in it when it is killed was never said. */
+function say(line: string): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(`${line}\n`, () => resolve()));
 }
 
 function codeOf(thrown: unknown): string {
@@ -49,7 +56,7 @@ const looking = (async () => {
 await Promise.all(Array.from({ length: Number(writers) }, (_, at) => count(`w${at}`)));
 counting = false;
 await looking;
-process.stdout.write(`waited ${mostTurns}\n`);
+await say(`waited ${mostTurns}`);
 const after = await store.get("w0").then(() => "answers", codeOf);
-process.stdout.write(`after ${after}\n`);
+await say(`after ${after}`);
 await store.close();
