@@ -168,30 +168,33 @@ async function outcome(attempt: Promise<unknown>): Promise<unknown> {
   });
 }
 
-it("SQLite gives what memory gives, whatever is done in whatever order", async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
-      const directory = await mkdtemp(join(tmpdir(), "lagan-model-"));
-      const path = join(directory, "lagan.db");
-      const disk = emptyStoreDisk();
-      const memory = new Subject(async (clock) => new SimStore(clock, disk));
-      const sqlite = new Subject((clock) =>
-        SqliteStore.open({ path, clock, durability: "process" }),
-      );
-      try {
-        for (const it of steps) {
-          const [expected, got] = await Promise.all(
-            [memory, sqlite].map((subject) => outcome(subject.perform(it))),
-          );
-          expect(got).toEqual(expected);
+const DURABILITIES = ["power-cut", "process"] as const;
+
+it.each(DURABILITIES)(
+  "SQLite (%s) gives what memory gives, whatever is done in whatever order",
+  async (durability) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
+        const directory = await mkdtemp(join(tmpdir(), "lagan-model-"));
+        const path = join(directory, "lagan.db");
+        const disk = emptyStoreDisk();
+        const memory = new Subject(async (clock) => new SimStore(clock, disk));
+        const sqlite = new Subject((clock) => SqliteStore.open({ path, clock, durability }));
+        try {
+          for (const it of steps) {
+            const [expected, got] = await Promise.all(
+              [memory, sqlite].map((subject) => outcome(subject.perform(it))),
+            );
+            expect(got).toEqual(expected);
+          }
+          expect(await sqlite.end()).toEqual(await memory.end());
+        } finally {
+          await memory.end();
+          await sqlite.end();
+          await rm(directory, { recursive: true });
         }
-        expect(await sqlite.end()).toEqual(await memory.end());
-      } finally {
-        await memory.end();
-        await sqlite.end();
-        await rm(directory, { recursive: true });
-      }
-    }),
-    { numRuns: 40 },
-  );
-});
+      }),
+      { numRuns: 20 },
+    );
+  },
+);

@@ -41,16 +41,20 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
+function run(command: string, ...args: readonly string[]): void {
+  execFileSync(command, args);
+}
+
 function mount(...args: readonly string[]): string {
   const target = join(directory, "mnt");
   mkdirSync(target, { recursive: true });
-  execFileSync("mount", [...args, target]);
+  run("mount", ...args, target);
   mounts.add(target);
   return target;
 }
 
 function unmount(target: string): void {
-  execFileSync("umount", [target]);
+  run("umount", target);
   mounts.delete(target);
 }
 
@@ -132,7 +136,7 @@ it("2 every acknowledged transaction survives kill -9, at whatever moment", asyn
     );
     expect(acked.size).toBeGreaterThan(0);
     // After every other round it is the next writer that recovers what the kill has left.
-    execFileSync("cp", ["--recursive", data, copy]);
+    run("cp", "--recursive", data, copy);
     await expectKept(join(round % 2 === 0 ? data : copy, "lagan.db"), acked);
     rmSync(copy, { recursive: true });
   }
@@ -142,7 +146,7 @@ it("2 every acknowledged transaction survives a power cut", async () => {
   let image = join(directory, "image");
   writeFileSync(image, "");
   truncateSync(image, 320 * 1024 ** 2);
-  execFileSync("mkfs.xfs", ["-q", image]);
+  run("mkfs.xfs", "-q", image);
   let path = join(mount("-o", "loop", image), "lagan.db");
   for (const at of [1, 50, 500]) {
     let before: ReadonlyMap<string, number> | undefined;
@@ -153,14 +157,14 @@ it("2 every acknowledged transaction survives a power cut", async () => {
       // in it). A real cut leaves nobody to be told.
       before = new Map(acked);
       // Drops what is not on disk, as a power cut does; from then on everything fails with EIO.
-      execFileSync("xfs_io", ["-x", "-c", "shutdown", join(directory, "mnt")]);
+      run("xfs_io", "-x", "-c", "shutdown", join(directory, "mnt"));
     });
     expect(said.lost).toHaveLength(16);
     expect(said.after).toBe("unavailable");
     unmount(join(directory, "mnt"));
     // The disk as it was left, under another name: a mount namespace of somebody else may still hold the first one.
     const left = `${image}-${at}`;
-    execFileSync("cp", ["--sparse=always", image, left]);
+    run("cp", "--sparse=always", image, left);
     rmSync(image);
     image = left;
     path = join(mount("-o", "loop,nouuid", image), "lagan.db");

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Line, startWorker } from "./line.ts";
 
@@ -13,6 +14,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 it("when the worker dies, every call rejects with unavailable, then and later", async () => {
   const path = join(directory, "lagan.db");
   const { worker } = await startWorker({ path, durability: "power-cut" });
+  if (!(worker instanceof Worker)) throw new Error("the durable store has a thread of its own");
   const failures: string[] = [];
   const line = new Line(worker, path, {
     changed: () => {},
