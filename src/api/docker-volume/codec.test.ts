@@ -28,6 +28,14 @@ it.each([
   ['{"Name":"data","Opts":[]}', "Opts"],
   ['{"Name":"data","Opts":{"size":1}}', "Opts.size"],
   ['{"Name":"data","Opts":{"size":null}}', "Opts.size"],
+  ['{"Name":"data","Opts":{"__proto__":"x"}}', '"__proto__" cannot be a key'],
+  ['{"Name":"data","__proto__":{}}', '"__proto__" cannot be a key'],
+  ['{"Name":"data","Opts":{"constructor":"x"}}', '"constructor": it is unknown'],
+  ['{"Name":"data","Name":"other"}', '"Name" stands in it twice'],
+  ['{"Name":"data","Opts":{"size":"1G","s\\u0069ze":"2G"}}', '"size" stands in it twice'],
+  ['{"Name":"data","Opts":{"label.a":"\\ud800"}}', "half of a surrogate pair"],
+  [`{"Name":"data","Opts":${"[".repeat(100_000)}${"]".repeat(100_000)}}`, "nested deeper"],
+  ['{"Name":"data"} and more', "is not JSON"],
 ])("refuses creation %j and says why", (body, why) => {
   expect(() => parseCreate(body)).toThrow(
     expect.objectContaining({ code: "invalid_argument", message: expect.stringContaining(why) }),

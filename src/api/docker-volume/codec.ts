@@ -5,6 +5,7 @@ import { formatBytes } from "../../core/size.ts";
 import { parseVolumeOptions, type VolumeOptions } from "../../core/volume/options.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { MeasuredUsage } from "../../services/usage.ts";
+import { parseStrictJson } from "../shared/json.ts";
 
 /** Largest request body, in bytes. A request of Docker is a few hundred. */
 export const BODY_LIMIT_BYTES: number = 1024 ** 2;
@@ -56,22 +57,18 @@ function parse<T>(schema: z.ZodType<T>, body: string): T {
       "Cannot read the request: its body is empty (an engine repeats a broken call so); nothing was done",
     );
   }
-  const result = schema.safeParse(parseJson(body));
+  const result = schema.safeParse(parseStrictJson(body));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  const where = issue?.path.join(".") || "the body";
+  const where = issue?.path.map((key) => quoteKey(String(key))).join(".") || "the body";
   throw new Failure(
     "invalid_argument",
     `Cannot read the request: ${where}: ${issue?.message ?? "is wrong"}`,
   );
 }
 
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    throw new Failure("invalid_argument", `Cannot read the request: ${quote(body)} is not JSON`);
-  }
+function quoteKey(key: string): string {
+  return /^[\w.-]{1,64}$/.test(key) ? key : quote(key);
 }
 
 /** What Docker shows of a volume. `Status` appears in `docker volume inspect` only. */

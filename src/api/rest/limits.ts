@@ -1,7 +1,5 @@
 /** Largest request body, in bytes. The largest sensible one, 64 labels of the longest kind, is 300 KiB. */
 export const BODY_LIMIT_BYTES: number = 1024 ** 2;
-/** Deepest nesting of a JSON body. Ours need two. */
-export const BODY_DEPTH_LIMIT = 8;
 /** Most bytes of a request's headers. */
 export const HEADER_LIMIT_BYTES: number = 16 * 1024;
 /** Longest value in a path, in characters: a name of the longest kind, and room to say that a longer one is too long. */

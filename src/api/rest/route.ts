@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import type { z } from "zod";
 import type { FailureCode } from "../../core/failure.ts";
+import { parseStrictJson } from "../shared/json.ts";
 import { parseWith } from "./codec.ts";
-import { parseStrictJson } from "./json.ts";
 import { knownKeys } from "./openapi.ts";
 
 /** A request as a route gets it, with query and body parsed. */

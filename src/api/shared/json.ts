@@ -1,7 +1,9 @@
 import { Failure } from "../../core/failure.ts";
 import { quote } from "../../core/name.ts";
 import { isUtf8 } from "../../core/utf8.ts";
-import { BODY_DEPTH_LIMIT } from "./limits.ts";
+
+/** Deepest nesting of a JSON body. Ours need two. */
+const BODY_DEPTH_LIMIT = 8;
 
 /**
  * A JSON text as a value, more strictly than `JSON.parse`: a key that stands twice in one object would lose a
