@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { parseConfig } from "./config.ts";
+import { parseConfig, readConfig } from "./config.ts";
 
 it("is all defaults when empty", () => {
   expect(parseConfig("")).toEqual({
@@ -66,8 +66,35 @@ it.each([
   ["engines: [tcp://1.2.3.4]", "engines.0"],
   ["log: { level: loud }", "log.level"],
   ["log: { level: info }\nlog: { level: info }", "not YAML"],
+  ["pools: { __proto__: { driver: btrfs } }", '"__proto__" cannot be a key'],
+  ["profiles: { db: { __proto__: 1G } }", '"__proto__" cannot be a key'],
+  ["profiles: { db: { mode: 0o755 } }", 'mode="0o755"'],
+  ["profiles: { db: { size: 10737418240.0000000001 } }", "as a size"],
+  ["log: !loud { level: info }", "not YAML"],
+  ["? { a: 1 }\n: 2", "a key must be a word"],
+  ['stateDir: "/a\\0b"', "without NUL"],
+  ['"a\\eb": 1', '"a\\u001bb" is unknown'],
+  ["engines: ['unix:///']", "engines.0"],
 ])("refuses %j and names the place", (text, place) => {
   expect(() => parseConfig(text)).toThrow(
     expect.objectContaining({ message: expect.stringContaining(place) }),
   );
+});
+
+it.each([
+  [{ stateDir: "state" }, "stateDir: must be an absolute path"],
+  [{ runDir: "" }, "runDir: must be an absolute path"],
+  [{ engines: ["tcp://1.2.3.4"] }, "engines.0: must be unix:///PATH"],
+])("holds what the command line says to the same rules: %j", async (overrides, why) => {
+  await expect(readConfig(undefined, overrides)).rejects.toMatchObject({
+    code: "invalid_argument",
+    message: `Cannot use the arguments: ${why}`,
+  });
+});
+
+it("takes the octal modes that people write", () => {
+  const config = parseConfig("profiles: { a: { mode: 0755, protect: true, uid: 07 } }");
+  expect([...config.profiles.values()]).toEqual([
+    { mode: 0o755, protect: true, uid: 7, labels: {} },
+  ]);
 });

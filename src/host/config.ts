@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { isAbsolute } from "node:path";
-import { parse } from "yaml";
+import { isScalar, parseDocument, visit } from "yaml";
 import { z } from "zod";
 import { parseDurationMs } from "../core/duration.ts";
 import { Failure } from "../core/failure.ts";
@@ -27,8 +27,17 @@ export interface Config {
   readonly logLevel: "debug" | "info" | "warn" | "error";
 }
 
-const path = z.string().refine(isAbsolute, "must be an absolute path");
-const scalar = z.union([z.string(), z.number(), z.boolean()]).transform(String);
+const path = z
+  .string()
+  .refine(isAbsolute, "must be an absolute path")
+  .refine((text) => !text.includes("\0"), "must be a path without NUL");
+const engines = z.array(
+  z
+    .string()
+    .regex(/^unix:\/\/\/./, "must be unix:///PATH")
+    .refine((text) => !text.includes("\0"), "must be a path without NUL"),
+);
+const level = z.enum(["debug", "info", "warn", "error"]);
 
 const SCHEMA = z.strictObject({
   stateDir: path.default("/var/lib/lagan"),
@@ -36,16 +45,20 @@ const SCHEMA = z.strictObject({
   dockerPluginDir: path.default("/run/docker/plugins"),
   defaultPool: z.string().default("default"),
   pools: z
-    .record(z.string(), z.looseObject({ driver: z.string().default("auto") }).catchall(scalar))
+    .record(z.string(), z.looseObject({ driver: z.string().default("auto") }).catchall(z.string()))
     .default({}),
-  profiles: z.record(z.string(), z.record(z.string(), scalar)).default({}),
-  trash: z.strictObject({ keep: scalar.default("24h") }).prefault({}),
-  engines: z
-    .array(z.string().startsWith("unix:///", "must be unix:///PATH"))
-    .default(["unix:///var/run/docker.sock"]),
-  log: z
-    .strictObject({ level: z.enum(["debug", "info", "warn", "error"]).default("info") })
-    .prefault({}),
+  profiles: z.record(z.string(), z.record(z.string(), z.string())).default({}),
+  trash: z.strictObject({ keep: z.string().default("24h") }).prefault({}),
+  engines: engines.default(["unix:///var/run/docker.sock"]),
+  log: z.strictObject({ level: level.default("info") }).prefault({}),
+});
+
+const OVERRIDES = z.object({
+  stateDir: path.optional(),
+  runDir: path.optional(),
+  dockerPluginDir: path.optional(),
+  engines: engines.optional(),
+  logLevel: level.optional(),
 });
 
 /** What the command line and the environment say; it wins over the file. */
@@ -63,6 +76,7 @@ export async function readConfig(
   file: string | undefined,
   overrides: ConfigOverrides,
 ): Promise<Config> {
+  hold(OVERRIDES, overrides, "Cannot use the arguments: ");
   const where = file ?? CONFIG_PATH;
   const text = await readText(where, file !== undefined);
   try {
@@ -76,14 +90,7 @@ export async function readConfig(
 
 /** The configuration of a YAML text; an empty one is all defaults. @throws {Failure} `invalid_argument`, `out_of_range`. */
 export function parseConfig(text: string): Config {
-  const raw = SCHEMA.safeParse(parseYaml(text) ?? {});
-  if (!raw.success) {
-    const faults = raw.error.issues.map(
-      (issue) => `${issue.path.join(".") || "the file"}: ${issue.message}`,
-    );
-    throw new Failure("invalid_argument", faults.join("; "));
-  }
-  const { data } = raw;
+  const data = hold(SCHEMA, parseYaml(text) ?? {}, "");
   const defaultPool = parsePoolName(data.defaultPool);
   const pools = Object.entries(data.pools).map(
     ([name, { driver, ...options }]): PoolSpec => ({
@@ -120,13 +127,41 @@ function parseProfile([name, options]: [string, Record<string, string>]) {
   return [parseProfileName(name), rest satisfies Profile] as const;
 }
 
+/** `value` if `schema` takes it. @throws {Failure} `invalid_argument` naming up to five faults. */
+function hold<T>(schema: z.ZodType<T>, value: unknown, attempt: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const faults = result.error.issues.slice(0, 5).map((issue) => {
+    const where = issue.path.map((key) => nameOf(String(key))).join(".");
+    const keys = issue.code === "unrecognized_keys" ? issue.keys.slice(0, 5).map(nameOf) : [];
+    const why = keys.length === 0 ? issue.message : `${keys.join(", ")} is unknown`;
+    return `${where || "the file"}: ${why}`;
+  });
+  throw new Failure("invalid_argument", `${attempt}${faults.join("; ")}`);
+}
+
+function nameOf(key: string): string {
+  return /^[\w.-]{1,64}$/.test(key) ? key : quote(key);
+}
+
+/** Every scalar is the text that is written: `mode: 0o755` is not the number 493, and no digit of a size is lost. */
 function parseYaml(text: string): unknown {
+  const notYaml = (why: string) => new Failure("invalid_argument", `it is not YAML: ${why}`);
   try {
-    return parse(text, { maxAliasCount: 100, uniqueKeys: true });
+    const document = parseDocument(text, { schema: "failsafe", uniqueKeys: true });
+    const [fault] = [...document.errors, ...document.warnings];
+    if (fault !== undefined) throw notYaml(quote(fault.message.split("\n")[0] ?? "").slice(1, -1));
+    visit(document, {
+      Pair: (_, { key }) => {
+        if (!isScalar(key)) throw notYaml("a key must be a word");
+        // What handles objects drops it without a word.
+        if (key.value === "__proto__") throw notYaml('"__proto__" cannot be a key');
+      },
+    });
+    return document.toJS({ maxAliasCount: 100 });
   } catch (thrown) {
-    const why =
-      thrown instanceof Error ? (thrown.message.split("\n")[0] ?? "") : quote(String(thrown));
-    throw new Failure("invalid_argument", `it is not YAML: ${why}`);
+    if (thrown instanceof Failure) throw thrown;
+    throw notYaml(quote(thrown instanceof Error ? thrown.message : String(thrown)).slice(1, -1));
   }
 }
 
