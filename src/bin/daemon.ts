@@ -165,8 +165,13 @@ function parseArguments(): { file: string | undefined; overrides: ConfigOverride
 }
 
 main().catch((thrown: unknown) => {
-  const failure = thrown instanceof Failure ? thrown : undefined;
-  const line = failure?.message ?? (thrown instanceof Error ? thrown.stack : String(thrown));
-  process.stderr.write(`lagand: ${line}\n`);
+  process.stderr.write(`lagand: ${lineOf(thrown)}\n`);
   process.exit(1);
 });
+
+/** A stack only for what must be a bug of ours: what the machine says of a file is a sentence by itself. */
+function lineOf(thrown: unknown): string {
+  if (thrown instanceof Failure) return thrown.message;
+  if (!(thrown instanceof Error)) return String(thrown);
+  return "errno" in thrown ? `Cannot start: ${thrown.message}` : (thrown.stack ?? thrown.message);
+}

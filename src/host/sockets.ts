@@ -3,6 +3,8 @@ import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 import { Failure } from "../core/failure.ts";
 
+/** Longest path of a unix socket, in bytes (unix(7)). */
+const PATH_LIMIT_BYTES = 107;
 /** First file descriptor that systemd passes (sd_listen_fds(3)). */
 const FIRST_FD = 3;
 
@@ -38,6 +40,14 @@ export async function listenOnPath(
   path: string,
   access: SocketAccess,
 ): Promise<() => Promise<void>> {
+  const fresh = `${path}.${process.pid}`;
+  const spare = PATH_LIMIT_BYTES - Buffer.byteLength(fresh);
+  if (spare < 0) {
+    throw new Failure(
+      "invalid_argument",
+      `Cannot listen on ${path}: its path is too long for a socket; choose a directory with a path that is ${-spare} bytes shorter`,
+    );
+  }
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   if (await answers(path)) {
     throw new Failure(
@@ -45,7 +55,6 @@ export async function listenOnPath(
       `Cannot listen on ${path}: another process does; is a lagand running already?`,
     );
   }
-  const fresh = `${path}.${process.pid}`;
   await rm(fresh, { force: true });
   await listen(server, { path: fresh });
   await chmod(fresh, access.mode);

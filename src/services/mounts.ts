@@ -1,5 +1,6 @@
 import { Failure } from "../core/failure.ts";
 import type { VolumeId } from "../core/id.ts";
+import { quote } from "../core/name.ts";
 import type { Clock, UnixMs } from "../core/ports/clock.ts";
 import type { Engine, EngineContainer } from "../core/ports/engine.ts";
 import type { Kernel, MountEntry, MountNamespace, MountRequest } from "../core/ports/kernel.ts";
@@ -160,7 +161,7 @@ export class Mounts {
       throw inUse(attempt, volume, `container ${user.containerId.slice(0, 12)}`, "stop it first");
     }
     if (user !== undefined) {
-      throw inUse(attempt, volume, `process ${user.pid} (${user.command})`, "end it first");
+      throw inUse(attempt, volume, `process ${user.pid} (${shown(user.command)})`, "end it first");
     }
     if (await this.#hasFreshHint(volume.id)) {
       throw inUse(
@@ -297,6 +298,11 @@ function shows(entry: MountEntry, place: Place): boolean {
 
 function isInside(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
+}
+
+/** A process chooses its own name: without quotation marks, harmless to a terminal. */
+function shown(command: string): string {
+  return quote(command).slice(1, -1);
 }
 
 function noAnswer(engine: Engine, cause: unknown): Failure {
