@@ -25,15 +25,19 @@ export function setCommand(context: Context): Command {
           "Cannot set nothing: give --label, --unlabel, --protect or --no-protect",
         );
       }
-      const labels: Record<string, string | null> = { ...parsePairs("--label", label) };
+      const labels = new Map<string, string | null>(Object.entries(parsePairs("--label", label)));
       for (const key of unlabel) {
-        if (Object.hasOwn(labels, key)) {
+        if (typeof labels.get(key) === "string") {
           throw new UsageError(`Cannot add and take away label ${printable(key)} at once`);
         }
-        labels[key] = null;
+        labels.set(key, null);
       }
       const client = await context.client();
-      const change = { labels, ...(protect !== undefined && { protect }) };
+      // From entries: an assignment to `labels.__proto__` would be lost without a word.
+      const change = {
+        labels: Object.fromEntries(labels),
+        ...(protect !== undefined && { protect }),
+      };
       context.out(`${printable((await client.changeVolume(name, change)).name)}\n`);
     });
 }
