@@ -167,11 +167,16 @@ function parseYaml(text: string): unknown {
 
 async function readText(file: string, mustExist: boolean): Promise<string> {
   try {
-    return await readFile(file, "utf8");
+    return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(file));
   } catch (cause) {
-    const absent = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    const absent = code === "ENOENT";
     if (absent && !mustExist) return "";
     const why = absent ? "it does not exist" : String(cause);
-    throw new Failure("not_found", `Cannot read configuration ${file}: ${why}`, { cause });
+    const [failure, reason] =
+      code === "ERR_ENCODING_INVALID_ENCODED_DATA"
+        ? (["invalid_argument", "it is not UTF-8"] as const)
+        : (["not_found", why] as const);
+    throw new Failure(failure, `Cannot read configuration ${file}: ${reason}`, { cause });
   }
 }
