@@ -16,6 +16,7 @@ it.each([
   ["1048576", 1024 ** 2],
   ["1048576B", 1024 ** 2],
   ["7P", 7 * 1024 ** 5],
+  ["4.02P", 4_526_117_625_507_349],
 ])("reads %s as %d bytes", (text, bytes) => {
   expect(parseSizeBytes(text)).toBe(bytes);
 });

@@ -4,8 +4,8 @@ import { quote } from "./name.ts";
 /** Smallest size limit of a volume, in bytes: less than this and no file system can keep its own books. */
 export const SIZE_LIMIT_MIN_BYTES: number = 1024 ** 2;
 
-const POWER: Readonly<Record<string, number>> = { "": 0, K: 1, M: 2, G: 3, T: 4, P: 5 };
-const SIZE = /^(\d{1,16}(?:\.\d{1,9})?)(?:([KMGTP])(I?B?)|B)?$/;
+const POWER: Readonly<Record<string, bigint>> = { "": 0n, K: 1n, M: 2n, G: 3n, T: 4n, P: 5n };
+const SIZE = /^(\d{1,16})(?:\.(\d{1,9}))?(?:([KMGTP])(I?B?)|B)?$/;
 
 /**
  * Bytes of a size as people write it. Units are those of GNU coreutils and `docker run --memory`:
@@ -24,9 +24,12 @@ export function parseSizeBytes(text: string): number {
       `Cannot use ${quote(text)} as a size: write a number and a unit with nothing between, such as 500M, 10G or 1.5T (1024s), or 10GB (1000s)`,
     );
   }
-  const [, digits = "", unit = "", suffix = ""] = match;
-  const base = suffix === "B" ? 1000 : 1024;
-  const bytes = Math.ceil(Number(digits) * base ** (POWER[unit] ?? 0));
+  const [, whole = "", fraction = "", unit = "", suffix = ""] = match;
+  const base = suffix === "B" ? 1000n : 1024n;
+  // Exactly: a floating-point product is a byte beside what was asked for here and there.
+  const parts = 10n ** BigInt(fraction.length);
+  const exact = BigInt(whole + fraction) * base ** (POWER[unit] ?? 0n);
+  const bytes = Number((exact + parts - 1n) / parts);
   if (bytes < SIZE_LIMIT_MIN_BYTES) {
     throw new Failure(
       "out_of_range",
