@@ -20,6 +20,8 @@ import { syscallThreads } from "./syscall-threads.ts";
 
 /** Largest text that is read, in bytes. */
 const TEXT_LIMIT_BYTES = 16 * 1024 ** 2;
+/** How many texts a thread reads before others get their turn. */
+const READ_BATCH = 1_000;
 /** How a file or directory is opened to look at it: nobody is waited for, should it be a FIFO or a device. */
 const LOOK = fs.O_RDONLY | fs.O_NONBLOCK | fs.O_NOFOLLOW;
 const DIRECTORY = fs.O_RDONLY | fs.O_DIRECTORY | fs.O_NOFOLLOW;
@@ -47,12 +49,22 @@ export const hostFiles: Files = {
       }),
     ),
 
-  writeText: async (path, text) => {
+  readTexts: async (paths) => {
+    const texts: (string | undefined)[] = [];
+    for (let start = 0; start < paths.length; start += READ_BATCH) {
+      const batch = paths.slice(start, start + READ_BATCH);
+      texts.push(...(await syscallThreads.call("readTexts", batch, TEXT_LIMIT_BYTES)));
+    }
+    return texts;
+  },
+
+  writeText: async (path, text, { syncNames = true } = {}) => {
     // One after the other: they share the name of the new file, so that what a crash leaves is overwritten.
     const before = writing.get(path);
     const mine = (async () => {
       await before?.catch(() => undefined);
       await replaceText(path, text);
+      if (syncNames) await syncParent(path);
     })();
     writing.set(path, mine);
     try {
@@ -84,8 +96,9 @@ export const hostFiles: Files = {
     await syncParent(path);
   },
 
-  rename: async (from, to) => {
+  rename: async (from, to, { syncNames = true } = {}) => {
     await syscallThreads.call("renameNoReplace", from, to);
+    if (!syncNames) return;
     // The new name first: a power cut in between may leave both, never none.
     await syncParent(to);
     if (dirname(from) !== dirname(to)) await syncParent(from);
@@ -146,7 +159,6 @@ async function replaceText(path: string, text: string): Promise<void> {
       throw thrown;
     }
   });
-  await syncParent(path);
 }
 
 async function unlinkIfThere(path: string): Promise<void> {

@@ -22,6 +22,7 @@ export {
 } from "./syscalls-btrfs.ts";
 export { attachLoop, detachLoop, findLoops } from "./syscalls-loop.ts";
 export { cloneFile, mountRequest, unmountTarget } from "./syscalls-mount.ts";
+export { readTexts } from "./syscalls-text.ts";
 
 /** Magic numbers of statfs(2) (linux/magic.h, 6.1) by the names of `/proc/filesystems`. */
 const TYPE_OF_MAGIC: ReadonlyMap<number, string> = new Map([

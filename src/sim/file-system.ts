@@ -44,6 +44,8 @@ export class SimFileSystem {
   #nextSubvolume = FIRST_SUBVOLUME_ID;
   readonly #dirty = new Set<SimNode>();
   readonly #dirtyTrees = new Set<SimTree>();
+  /** Moved in memory: either name becomes durable only with the other, which is by a commit. */
+  readonly #moved = new Set<SimNode>();
 
   constructor(options: FileSystemOptions) {
     this.type = options.type;
@@ -94,13 +96,22 @@ export class SimFileSystem {
     this.#forget(node);
   }
 
-  /** Moves an entry, durably, as a journal does: never both names, never none. */
-  move(node: SimNode, directory: SimNode, name: string): void {
+  /** Moves an entry as a journal does, durably or later: never both names, never none. */
+  move(
+    node: SimNode,
+    directory: SimNode,
+    name: string,
+    { durably }: { readonly durably: boolean },
+  ): void {
     const from = node.parent;
     const oldName = node.name;
     if (from === null) return;
     this.#setEntry(from, oldName, null);
     this.#link(directory, name, node);
+    if (!durably) {
+      this.#moved.add(node);
+      return;
+    }
     this.persistEntry(from, oldName, node);
     this.persistEntry(directory, name, node);
   }
@@ -119,11 +130,17 @@ export class SimFileSystem {
     this.#dirty.add(node);
   }
 
+  /** Makes what is in a file durable, but not its name. */
+  persistContent(node: SimNode): void {
+    node.durable = node.attributes;
+    if (node.lost === null) this.#dirty.delete(node);
+  }
+
   /** Makes a node durable (fsync), with the way to it. */
   persist(node: SimNode): void {
     if (node.lost !== null) {
       for (const [name, before] of node.lost) {
-        if (before?.isSubvolume || node.entries.get(name)?.isSubvolume) {
+        if (this.#needsCommit(before) || this.#needsCommit(node.entries.get(name))) {
           this.commit();
           return;
         }
@@ -142,7 +159,7 @@ export class SimFileSystem {
     for (let at: SimNode | null = directory; at !== null; at = at.parent) {
       const before = at.lost?.get(entry);
       if (before !== undefined) {
-        if (child.isSubvolume || before?.isSubvolume) {
+        if (this.#needsCommit(child) || this.#needsCommit(before)) {
           this.commit();
           return;
         }
@@ -161,6 +178,7 @@ export class SimFileSystem {
       node.lost = null;
     }
     this.#dirty.clear();
+    this.#moved.clear();
     for (const tree of this.#dirtyTrees) tree.durable = tree.settings;
     this.#dirtyTrees.clear();
     this.#durableQuotas = this.quotas;
@@ -190,6 +208,7 @@ export class SimFileSystem {
       node.lost = null;
     }
     this.#dirty.clear();
+    this.#moved.clear();
     for (const tree of this.#dirtyTrees) tree.settings = tree.durable;
     this.#dirtyTrees.clear();
     this.quotas = this.#durableQuotas;
@@ -222,6 +241,11 @@ export class SimFileSystem {
   setTree(tree: SimTree, change: Partial<TreeSettings>): void {
     tree.settings = { ...tree.settings, ...change };
     this.#dirtyTrees.add(tree);
+  }
+
+  /** True of what cannot become durable entry by entry. */
+  #needsCommit(node: SimNode | null | undefined): boolean {
+    return node != null && (node.isSubvolume || this.#moved.has(node));
   }
 
   #newTree(id: number, device: number, owner: Attributes): SimTree {

@@ -1,5 +1,5 @@
 import { Failure } from "../core/failure.ts";
-import type { FileStat, Files } from "../core/ports/files.ts";
+import type { FileStat, Files, NameOptions } from "../core/ports/files.ts";
 import { allocatedBytesOf } from "./commands.ts";
 import { failureOf } from "./errno.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -29,23 +29,29 @@ export class SimFiles implements Files {
   }
 
   readText(path: string): Promise<string | undefined> {
-    return this.#incarnation.call(() => {
-      const node = this.#machine.namespace.find(path)?.node;
-      if (node === undefined) return undefined;
-      if (node.kind === "symlink") throw failureOf("read", path, "ELOOP");
-      if (node.kind !== "file") throw failureOf("read", path, "EISDIR");
-      const { text, sizeBytes } = node.attributes.content;
-      if (sizeBytes > TEXT_LIMIT_BYTES) {
-        throw new Failure(
-          "resource_exhausted",
-          `Cannot read ${path}: it has ${sizeBytes} bytes, at most ${TEXT_LIMIT_BYTES} are read`,
-        );
-      }
-      return text ?? "\0".repeat(sizeBytes);
-    });
+    return this.#incarnation.call(() => this.#readText(path));
   }
 
-  writeText(path: string, text: string): Promise<void> {
+  readTexts(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
+    return this.#incarnation.call(() => paths.map((path) => this.#readText(path)));
+  }
+
+  #readText(path: string): string | undefined {
+    const node = this.#machine.namespace.find(path)?.node;
+    if (node === undefined) return undefined;
+    if (node.kind === "symlink") throw failureOf("read", path, "ELOOP");
+    if (node.kind !== "file") throw failureOf("read", path, "EISDIR");
+    const { text, sizeBytes } = node.attributes.content;
+    if (sizeBytes > TEXT_LIMIT_BYTES) {
+      throw new Failure(
+        "resource_exhausted",
+        `Cannot read ${path}: it has ${sizeBytes} bytes, at most ${TEXT_LIMIT_BYTES} are read`,
+      );
+    }
+    return text ?? "\0".repeat(sizeBytes);
+  }
+
+  writeText(path: string, text: string, { syncNames = true }: NameOptions = {}): Promise<void> {
     return this.#incarnation.call(() => {
       const { directory, name, place } = this.#entry("write", path);
       if (place?.node.kind === "directory") throw failureOf("write", path, "EISDIR");
@@ -63,8 +69,8 @@ export class SimFiles implements Files {
         throw error;
       }
       if (place !== undefined) fileSystem.unlink(place.node);
-      fileSystem.move(fresh, directory.node, name);
-      fileSystem.persist(fresh);
+      fileSystem.persistContent(fresh);
+      fileSystem.move(fresh, directory.node, name, { durably: syncNames });
     });
   }
 
@@ -108,7 +114,7 @@ export class SimFiles implements Files {
     });
   }
 
-  rename(from: string, to: string): Promise<void> {
+  rename(from: string, to: string, { syncNames = true }: NameOptions = {}): Promise<void> {
     return this.#incarnation.call(() => {
       const source = this.#entry("rename", from);
       const { place } = source;
@@ -128,7 +134,7 @@ export class SimFiles implements Files {
       for (let at: SimNode | null = directory; at !== null; at = at.parent) {
         if (at === node) throw failureOf("rename", to, "EINVAL");
       }
-      tree.fileSystem.move(node, directory, target.name);
+      tree.fileSystem.move(node, directory, target.name, { durably: syncNames });
     });
   }
 

@@ -139,6 +139,25 @@ export function filesConformance(name: string, harness: FilesHarness): void {
       await fails(files.readText(root), "invalid_argument", root);
     });
 
+    check("5 reads many texts at once, in order", async ({ files, root }) => {
+      const paths = Array.from({ length: 2_500 }, (_, n) => `${root}/${n % 3 === 0 ? n : "none"}`);
+      for (const n of [0, 3, 999, 1_002, 2_499]) await files.writeText(`${root}/${n}`, `text ${n}`);
+      const texts = await files.readTexts(paths);
+      expect(texts.length).toBe(paths.length);
+      expect(texts.flatMap((text) => text ?? [])).toEqual(
+        [0, 3, 999, 1_002, 2_499].map((n) => `text ${n}`),
+      );
+      expect(texts[999]).toBe("text 999");
+      expect(await files.readTexts([])).toEqual([]);
+      await files.createSparse(`${root}/more`, 16 * MIB + 1);
+      await fails(
+        files.readTexts([`${root}/0`, `${root}/more`]),
+        "resource_exhausted",
+        `${root}/more`,
+      );
+      await fails(files.readTexts([root]), "invalid_argument", root);
+    });
+
     check("6 replaces a text whole, with mode 0600", async ({ files, root }) => {
       const path = `${root}/a`;
       for (const text of ["", "grüße 🚢\n\0", "x".repeat(100_000), "short"]) {
@@ -257,6 +276,35 @@ export function filesConformance(name: string, harness: FilesHarness): void {
       await fails(files.rename(`${root}/c`, `${root}/none/x`), "not_found", `${root}/none/x`);
       expect(await files.readText(`${root}/d/b`)).toBe("a");
       expect(await files.readText(`${root}/c`)).toBe("c");
+    });
+
+    check(
+      "6, 10 without names, a sync of the directories makes the same durable",
+      async (given) => {
+        const { files, root, powerCut } = given;
+        await files.makeDirectory(`${root}/d`, { mode: 0o755 });
+        await files.writeText(`${root}/d/a`, "text", { syncNames: false });
+        expect(await files.readText(`${root}/d/a`)).toBe("text");
+        await files.rename(`${root}/d`, `${root}/e`, { syncNames: false });
+        await fails(
+          files.rename(`${root}/d`, `${root}/f`, { syncNames: false }),
+          "not_found",
+          root,
+        );
+        expect(await files.list(root)).toEqual(["e"]);
+        await files.syncDirectory(`${root}/e`);
+        await files.syncDirectory(root);
+        const after = await powerCut();
+        expect(await after.list(root)).toEqual(["e"]);
+        expect(await after.readText(`${root}/e/a`)).toBe("text");
+      },
+    );
+
+    check("10 a power cut leaves a renamed directory one of its names", async (given) => {
+      const { files, root, powerCut } = given;
+      await files.ensureDirectory(`${root}/a`, { mode: 0o755 });
+      await files.rename(`${root}/a`, `${root}/b`, { syncNames: false });
+      expect((await (await powerCut()).list(root)).length).toBe(1);
     });
 
     check("10 of many renames to one target one wins", async ({ files, root }) => {

@@ -13,6 +13,11 @@ export interface FileStat {
   readonly inode: number;
 }
 
+/** Whether a call also makes durable the names that it gives and takes; true unless told. */
+export interface NameOptions {
+  readonly syncNames?: boolean;
+}
+
 /**
  * Our own files: descriptors, markers, pool images. Never for content of volumes, which the kernel carries.
  * Held by `tests/conformance/files.ts`. Paths are absolute.
@@ -28,8 +33,11 @@ export interface Files {
   stat(path: string): Promise<FileStat | undefined>;
   /** 5. The text, UTF-8, up to 16 MiB; `resource_exhausted` when larger. Undefined when absent. */
   readText(path: string): Promise<string | undefined>;
-  /** 6. Replaces the file whole, durably: readers see the old text or the new, also after a crash. Mode 0600. */
-  writeText(path: string, text: string): Promise<void>;
+  /** 5. Many small ones at once, in the order of `paths`: a text too large, or that cannot be read, fails all. */
+  readTexts(paths: readonly string[]): Promise<readonly (string | undefined)[]>;
+  /** 6. Replaces the file whole, durably: readers see the old text or the new, also after a crash. Mode 0600.
+   *    Without `syncNames` the text is durable, its name not by itself. */
+  writeText(path: string, text: string, options?: NameOptions): Promise<void>;
   /** 7. Names in the directory, sorted; an absent directory: `not_found`. */
   list(path: string): Promise<readonly string[]>;
   /**
@@ -42,8 +50,11 @@ export interface Files {
   ): Promise<void>;
   /** 9. Creates the directory and its missing parents (0755; the last with `mode`), durably; present is success. */
   ensureDirectory(path: string, options: { readonly mode: number }): Promise<void>;
-  /** 10. Renames within one file system, durably; an existing target: `already_exists`, except that it is never replaced. */
-  rename(from: string, to: string): Promise<void>;
+  /**
+   * 10. Renames within one file system, durably; an existing target: `already_exists`, except that it is never replaced.
+   *     Without `syncNames` it is not durable by itself, but a power cut leaves either the old name or the new.
+   */
+  rename(from: string, to: string, options?: NameOptions): Promise<void>;
   /** 11. Makes the entries of a directory durable. */
   syncDirectory(path: string): Promise<void>;
   /** 12. Owner and permission bits of a directory or file; a symbolic link: `invalid_argument`. */

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { type LayerId, parseId } from "../../core/id.ts";
 import type { StorageDriver } from "../../core/ports/storage-driver.ts";
+import { failingAt } from "../../sim/failing.ts";
 import { SimMachine } from "../../sim/machine.ts";
 import { createBtrfsDriver } from "./driver.ts";
 
@@ -162,24 +163,37 @@ it("accounting of somebody's btrfs is turned on by the first limit only", async 
   expect((await kernel.subvolumeUsage(path))?.limitBytes).toBe(10 * 1024 ** 2);
 });
 
-it("a committed layer is read-only and without a limit, also when the crash came before that", async () => {
-  const machine = new SimMachine({ seed: 1 });
-  const driver = pool(machine, { size: "1G" });
-  await driver.open(LIVE);
-  await driver.prepare(LAYER, { ...FRESH, sizeBytes: 1024 ** 2 }, LIVE);
-  await driver.commit(LAYER, COMMITTED, LIVE);
-  const path = `${MNT}/layers/${COMMITTED}/_data`;
-  const { kernel } = machine.start();
-  const isSealed = async (): Promise<void> => {
-    expect(await kernel.findSubvolume(path)).toMatchObject({ readOnly: true });
-    expect(await kernel.subvolumeUsage(path)).toMatchObject({ limitBytes: null });
-  };
-  await isSealed();
-  await kernel.setSubvolumeReadOnly(path, false);
-  await kernel.limitSubvolume(path, 1024 ** 2);
-  await pool(machine, { size: "1G" }).open(LIVE);
-  await isSealed();
-});
+it.each(["crash", "reboot"] as const)(
+  "flags and limits follow the records after a %s at any call of a resize or a commit",
+  async (end) => {
+    for (let nth = 1; ; nth++) {
+      const machine = new SimMachine({ seed: 1 });
+      const { kernel, files, exec } = machine.start();
+      const failing = failingAt({ kernel, files, exec }, nth, "crash-after");
+      const driver = createBtrfsDriver(POOL, { size: "1G" }, failing.ports);
+      const work = async (): Promise<void> => {
+        await driver.open(LIVE);
+        await driver.prepare(LAYER, { ...FRESH, sizeBytes: 1024 ** 2 }, LIVE);
+        await driver.resize(LAYER, 2 * 1024 ** 2, LIVE);
+        await driver.commit(LAYER, COMMITTED, LIVE);
+      };
+      await Promise.race([work(), failing.crashed]);
+      machine[end]();
+      const next = pool(machine, { size: "1G" });
+      await next.open(LIVE);
+      const after = machine.start().kernel;
+      for (const { id, kind, sizeBytes } of await next.list(LIVE)) {
+        const path = `${MNT}/layers/${id}/_data`;
+        const readOnly = kind === "committed";
+        expect(await after.findSubvolume(path), failing.hit()).toMatchObject({ readOnly });
+        expect(await after.subvolumeUsage(path), failing.hit()).toMatchObject({
+          limitBytes: sizeBytes,
+        });
+      }
+      if (failing.hit() === undefined) return;
+    }
+  },
+);
 
 it("a directory that is not on btrfs is refused", async () => {
   const driver = pool(new SimMachine({ seed: 1 }), {});

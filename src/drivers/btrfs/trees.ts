@@ -21,6 +21,8 @@ import type { BtrfsPlace } from "./place.ts";
  */
 export class BtrfsTrees implements Trees {
   readonly traits: DriverTraits;
+  /** A commit of btrfs is of everything, and comes after all that was done before it or not at all. */
+  readonly settlesNames = true;
   readonly #place: BtrfsPlace;
   readonly #ports: DriverPorts;
   readonly #flags: AccountingFlags;

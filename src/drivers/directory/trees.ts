@@ -22,6 +22,7 @@ export class DirectoryTrees implements Trees {
     layers: false,
     instantUsage: false,
   };
+  readonly settlesNames = false;
   readonly #pool: PoolDirectory;
   readonly #ports: DriverPorts;
   #fileSystem = "unknown";

@@ -15,6 +15,9 @@ import {
 /** Directories on the way to a layer: others may pass through, nobody may list. */
 const PASS_MODE = 0o711;
 
+/** End of the name of the note that a layer is not settled. */
+const UNSETTLED = ".unsettled";
+
 /** A layer that is there, with its record. */
 export interface ShelvedLayer {
   readonly info: LayerInfo;
@@ -26,17 +29,21 @@ export interface ShelvedLayer {
  *
  *     layers/ID/layer.json, layers/ID/_data/    a layer
  *     tmp/ID/, tmp/ID.removed/                  one that is being made, or removed
+ *     tmp/ID.unsettled                          its flags or limit may not be what its record says
  *
  * 1. A layer comes to be, changes its id and goes by one rename of its directory, so it is wholly there or not.
- * 2. What is under `tmp` is nobody's, except while a call of this process works on it.
+ * 2. A directory under `tmp` is nobody's, except while a call of this process works on it.
  */
 export class Shelf {
   readonly #files: Files;
   readonly #root: string;
+  readonly #syncNames: boolean;
 
-  constructor(root: string, files: Files) {
+  /** @param options `syncNames`: false when the caller makes the names of new layers durable. */
+  constructor(root: string, files: Files, options: { readonly syncNames: boolean }) {
     this.#root = root;
     this.#files = files;
+    this.#syncNames = options.syncNames;
   }
 
   async ensureMade(): Promise<void> {
@@ -51,9 +58,12 @@ export class Shelf {
 
   /** @throws {Failure} `data_loss` when the layer is there without a record that can be read. */
   async find(layer: LayerId): Promise<ShelvedLayer | undefined> {
-    const directory = `${this.#root}/layers/${layer}`;
-    const text = await this.#files.readText(`${directory}/${RECORD_FILE}`);
+    return this.#read(layer, await this.#files.readText(this.#recordOf(layer)));
+  }
+
+  async #read(layer: LayerId, text: string | undefined): Promise<ShelvedLayer | undefined> {
     if (text === undefined) {
+      const directory = `${this.#root}/layers/${layer}`;
       if ((await this.#files.stat(directory)) === undefined) return undefined;
       throw damaged(layer);
     }
@@ -78,11 +88,12 @@ export class Shelf {
   }> {
     const whole: ShelvedLayer[] = [];
     const lost: LayerId[] = [];
-    for (const name of await this.#files.list(`${this.#root}/layers`)) {
-      if (!isId(name)) continue;
-      const id = name as LayerId;
+    const names = await this.#files.list(`${this.#root}/layers`);
+    const ids = names.filter((name) => isId(name)).map((name) => name as LayerId);
+    const texts = await this.#files.readTexts(ids.map((id) => this.#recordOf(id)));
+    for (const [index, id] of ids.entries()) {
       try {
-        const found = await this.find(id);
+        const found = await this.#read(id, texts[index]);
         if (found !== undefined) whole.push(found);
       } catch (thrown) {
         if (!(thrown instanceof Failure) || thrown.code !== "data_loss") throw thrown;
@@ -103,18 +114,30 @@ export class Shelf {
     return `${this.#root}/tmp/${layer}`;
   }
 
-  /** Writes the record into a layer's directory, durably with all that is in the directory. */
-  writeRecord(directory: string, record: LayerRecord): Promise<void> {
-    return this.#files.writeText(`${directory}/${RECORD_FILE}`, formatLayerRecord(record));
+  /** Writes the record of a layer that is being made. */
+  draftRecord(layer: LayerId, record: LayerRecord): Promise<void> {
+    const path = `${this.draftOf(layer)}/${RECORD_FILE}`;
+    return this.#files.writeText(path, formatLayerRecord(record), { syncNames: this.#syncNames });
   }
 
+  /** Replaces the record of a layer, durably. */
   rewriteRecord(layer: LayerId, record: LayerRecord): Promise<void> {
-    return this.writeRecord(`${this.#root}/layers/${layer}`, record);
+    return this.#files.writeText(this.#recordOf(layer), formatLayerRecord(record));
   }
 
   /** The draft becomes the layer. */
   publish(layer: LayerId): Promise<void> {
-    return this.#files.rename(this.draftOf(layer), `${this.#root}/layers/${layer}`);
+    const path = `${this.#root}/layers/${layer}`;
+    return this.#files.rename(this.draftOf(layer), path, { syncNames: this.#syncNames });
+  }
+
+  /** Notes, durably, that flags and limit of the layer may not follow its record until {@link settled}. */
+  unsettle(layer: LayerId): Promise<void> {
+    return this.#files.writeText(this.#noteOf(layer), "");
+  }
+
+  settled(layer: LayerId): Promise<void> {
+    return this.#files.remove(this.#noteOf(layer));
   }
 
   /** The layer gets another id. */
@@ -133,9 +156,29 @@ export class Shelf {
     await this.#files.rename(directory, this.removedOf(layer));
   }
 
-  /** Directories of calls that never ended. */
-  async leftovers(): Promise<readonly string[]> {
+  /** What calls left that never ended: directories that are nobody's, and layers that are not settled. */
+  async leftovers(): Promise<{
+    readonly directories: readonly string[];
+    readonly unsettled: readonly LayerId[];
+  }> {
     const names = await this.#files.list(`${this.#root}/tmp`);
-    return names.map((name) => `${this.#root}/tmp/${name}`);
+    const noted = new Set(names.filter((name) => name.endsWith(UNSETTLED)));
+    return {
+      directories: names
+        .filter((name) => !noted.has(name))
+        .map((name) => `${this.#root}/tmp/${name}`),
+      unsettled: [...noted]
+        .map((name) => name.slice(0, -UNSETTLED.length))
+        .filter((name) => isId(name))
+        .map((name) => name as LayerId),
+    };
+  }
+
+  #recordOf(layer: LayerId): string {
+    return `${this.#root}/layers/${layer}/${RECORD_FILE}`;
+  }
+
+  #noteOf(layer: LayerId): string {
+    return `${this.#root}/tmp/${layer}${UNSETTLED}`;
   }
 }

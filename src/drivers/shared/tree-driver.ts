@@ -42,6 +42,8 @@ export class TreeDriver implements StorageDriver {
   /** Layers being made, and the parents that they need; parents being removed. */
   readonly #needed = new Map<LayerId, LayerId>();
   readonly #going = new Set<LayerId>();
+  /** Layers whose note may be there, as far as this process has written it. */
+  readonly #unsettled = new Set<LayerId>();
   #damaged: readonly LayerId[] = [];
 
   constructor(trees: Trees, files: Files) {
@@ -54,10 +56,11 @@ export class TreeDriver implements StorageDriver {
     signal.throwIfAborted();
     if (await this.#serves()) return;
     try {
-      const shelf = new Shelf(await this.#trees.open(signal), this.#files);
+      const shelf = new Shelf(await this.#trees.open(signal), this.#files, {
+        syncNames: !this.#trees.settlesNames,
+      });
       await shelf.ensureMade();
       await this.#clearLeftovers(shelf, signal);
-      await this.#restoreLayers(shelf, signal);
       this.#shelf = shelf;
     } catch (thrown) {
       this.#shelf = undefined;
@@ -110,6 +113,7 @@ export class TreeDriver implements StorageDriver {
     if (found !== undefined) {
       ensureSame(attempt, found.info, "active", parent);
       await this.#limit(shelf, found, sizeBytes, signal);
+      await this.#settleNames();
       return;
     }
     await this.#make(shelf, layer, { ...ACTIVE, parent, sizeBytes }, signal, async (content) => {
@@ -128,6 +132,7 @@ export class TreeDriver implements StorageDriver {
     const found = await shelf.find(layer);
     if (found !== undefined) {
       ensureSame(attempt, found.info, "view", parent);
+      await this.#settleNames();
       return;
     }
     await this.#make(shelf, layer, { ...ACTIVE, kind: "view", parent }, signal, (content) =>
@@ -145,12 +150,13 @@ export class TreeDriver implements StorageDriver {
       await this.#trees.flush(shelf.content(active), signal);
       await shelf.rewriteRecord(active, { ...record, committedAs: as, committedFrom: active });
       signal.throwIfAborted();
+      await this.#unsettle(shelf, as);
+      signal.throwIfAborted();
       await shelf.rename(active, as);
     } else if (before !== undefined || !isCommitOf(after, active)) {
       throw exists(attempt, as);
     }
-    // Should the power fail here, the next open seals it.
-    await this.#trees.seal(shelf.content(as));
+    await this.#settle(shelf, as);
   }
 
   async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
@@ -162,6 +168,7 @@ export class TreeDriver implements StorageDriver {
     const after = await shelf.find(as);
     if (after !== undefined) {
       if (!isCommitOf(after, active)) throw exists(attempt, as);
+      await this.#settleNames();
       return;
     }
     const { record } = ensureActive(attempt, await shelf.find(active));
@@ -264,12 +271,14 @@ export class TreeDriver implements StorageDriver {
       await this.#discard(draft, signal);
       await shelf.draft(layer);
       signal.throwIfAborted();
-      await fill(`${draft}/${CONTENT_DIRECTORY}`);
+      // Before the content: with a new subvolume beside it, its sync would be a commit of the whole btrfs.
+      await shelf.draftRecord(layer, record);
       signal.throwIfAborted();
-      await shelf.writeRecord(draft, record);
-      await this.#trees.settle();
+      await fill(`${draft}/${CONTENT_DIRECTORY}`);
+      if (!this.#trees.settlesNames) await this.#trees.settle();
       signal.throwIfAborted();
       await shelf.publish(layer);
+      await this.#settleNames();
     } catch (thrown) {
       // So that it holds no room until the next open, which clears what cannot be cleared now.
       await this.#discard(draft, NEVER).catch(() => undefined);
@@ -313,11 +322,18 @@ export class TreeDriver implements StorageDriver {
       const attempt = `Cannot set the size limit of layer ${info.id}`;
       await this.#ensureFits(attempt, content, sizeBytes, signal);
     }
-    // First the limit, then the record, which never tells of a limit that could not be set: open follows the record.
-    await this.#trees.limit(content, sizeBytes);
-    if (sizeBytes !== info.sizeBytes) {
-      await shelf.rewriteRecord(info.id, { ...record, sizeBytes });
+    if (sizeBytes === info.sizeBytes) {
+      if (this.#unsettled.has(info.id)) await this.#settle(shelf, info.id);
+      else await this.#trees.limit(content, sizeBytes);
+      return;
     }
+    await this.#unsettle(shelf, info.id);
+    signal.throwIfAborted();
+    // First the limit, then the record, which never tells of a limit that could not be set.
+    await this.#trees.limit(content, sizeBytes);
+    await shelf.rewriteRecord(info.id, { ...record, sizeBytes });
+    await this.#trees.settle();
+    await this.#settled(shelf, info.id);
   }
 
   async #ensureFits(
@@ -342,23 +358,42 @@ export class TreeDriver implements StorageDriver {
   }
 
   async #clearLeftovers(shelf: Shelf, signal: AbortSignal): Promise<void> {
-    for (const directory of await shelf.leftovers()) {
+    const { directories, unsettled } = await shelf.leftovers();
+    for (const directory of directories) {
       signal.throwIfAborted();
       if (!this.#underWork.has(directory)) await this.#discard(directory, signal);
     }
+    for (const layer of unsettled) {
+      signal.throwIfAborted();
+      await this.#settle(shelf, layer);
+    }
   }
 
-  /** A commit or a resize that a crash cut short is ended: flags and limits follow the records. */
-  async #restoreLayers(shelf: Shelf, signal: AbortSignal): Promise<void> {
-    const { whole, damaged } = await shelf.list();
-    this.#damaged = damaged;
-    for (const { info } of whole) {
-      signal.throwIfAborted();
-      const content = shelf.content(info.id);
-      if (info.kind === "committed") await this.#trees.seal(content);
-      if (info.kind !== "active" || this.traits.sizeLimit === false) continue;
-      await this.#trees.limit(content, info.sizeBytes);
+  /** Ends a commit or a resize, also one that was cut short: flags and limit follow the record. */
+  async #settle(shelf: Shelf, layer: LayerId): Promise<void> {
+    const found = await shelf.find(layer);
+    const content = shelf.content(layer);
+    if (found?.info.kind === "committed") await this.#trees.seal(content);
+    if (found?.info.kind === "active" && this.traits.sizeLimit !== false) {
+      await this.#trees.limit(content, found.info.sizeBytes);
     }
+    await this.#trees.settle();
+    await this.#settled(shelf, layer);
+  }
+
+  async #unsettle(shelf: Shelf, layer: LayerId): Promise<void> {
+    this.#unsettled.add(layer);
+    await shelf.unsettle(layer);
+  }
+
+  async #settled(shelf: Shelf, layer: LayerId): Promise<void> {
+    await shelf.settled(layer);
+    this.#unsettled.delete(layer);
+  }
+
+  /** A new layer's name becomes durable, also one that an earlier call gave and did not live to see durable. */
+  async #settleNames(): Promise<void> {
+    if (this.#trees.settlesNames) await this.#trees.settle();
   }
 
   async #findChild(shelf: Shelf, layer: LayerId): Promise<LayerId | undefined> {

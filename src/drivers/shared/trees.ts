@@ -39,6 +39,8 @@ export interface Trees {
 
   /** After it resolves, trees made and limited so far are so after a power cut. */
   settle(): Promise<void>;
+  /** `settle` makes every name durable that was given or taken so far, so none needs a sync of its own before. */
+  readonly settlesNames: boolean;
   /** After it resolves, what was written to the tree so far is there after a power cut. */
   flush(path: string, signal: AbortSignal): Promise<void>;
 }

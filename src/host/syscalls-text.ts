@@ -1,0 +1,32 @@
+import { closeSync, constants as fs, fstatSync, openSync, readFileSync } from "node:fs";
+import { attempt, SyscallError } from "./libc.ts";
+
+/** `Files.readTexts`. From the event loop it would be five wake-ups for each file. */
+export function readTexts(
+  paths: readonly string[],
+  limitBytes: number,
+): readonly (string | undefined)[] {
+  return paths.map((path) => {
+    try {
+      return attempt("read", path, () => readText(path, limitBytes));
+    } catch (thrown) {
+      const errno = thrown instanceof SyscallError ? thrown.errno : undefined;
+      if (errno === "ENOENT" || errno === "ENOTDIR") return undefined;
+      throw thrown;
+    }
+  });
+}
+
+function readText(path: string, limitBytes: number): string {
+  const fd = openSync(path, fs.O_RDONLY | fs.O_NONBLOCK | fs.O_NOFOLLOW);
+  try {
+    const { size } = fstatSync(fd);
+    if (size > limitBytes) {
+      const why = `it has ${size} bytes, at most ${limitBytes} are read`;
+      throw new SyscallError("read", path, "EFBIG", { code: "resource_exhausted", why });
+    }
+    return readFileSync(fd, "utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
