@@ -1,4 +1,6 @@
+import { basename } from "node:path";
 import { eventually } from "../tests/real/command.ts";
+import { listLeftovers } from "../tests/real/leftovers.ts";
 import { endNamespace } from "../tests/real/namespace.ts";
 import { Show } from "./show.ts";
 import { Stage } from "./stage.ts";
@@ -10,7 +12,10 @@ async function main(): Promise<boolean> {
   const [option, directory, ...more] = process.argv.slice(2);
   if (option === END && directory !== undefined && more.length === 0) {
     await endNamespace(directory);
-    return true;
+    const left = listLeftovers(basename(directory), directory);
+    const what = left.length === 0 ? "Nothing of it is left." : `Left behind:\n${left.join("\n")}`;
+    process.stdout.write(`Ended. ${what}\n`);
+    return left.length === 0;
   }
   if ((option !== undefined && option !== KEEP) || directory !== undefined) {
     process.stderr.write(`usage: npm run demo [-- ${KEEP} | -- ${END} DIRECTORY]\n`);
@@ -31,9 +36,10 @@ async function main(): Promise<boolean> {
     );
     show.output(stage.machine.lagand.logTail());
   }
+  if (!keep) await cleanUp(stage, show);
+  const kept = show.summary();
   if (keep) sayHowToUse(stage);
-  else await cleanUp(stage, show);
-  return show.summary();
+  return kept;
 }
 
 async function play(stage: Stage, show: Show): Promise<void> {
@@ -284,11 +290,12 @@ function sayHowToUse({ machine }: Stage): void {
   process.stdout.write(`
 It is still running. To use it:
    export DOCKER_HOST=${machine.engine.address} LAGAN_HOST=${machine.lagand.address}
-   alias lagan='${process.execPath} ${process.cwd()}/src/bin/lagan.ts'
+   lagan() { '${process.execPath}' '${process.cwd()}/src/bin/lagan.ts' "$@"; }
    docker volume create -d lagan -o size=1G mine
    lagan volume ls
 To end it and remove every trace:
    npm run demo -- ${END} ${machine.path()}
+   unset DOCKER_HOST LAGAN_HOST
 `);
 }
 

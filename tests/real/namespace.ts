@@ -42,7 +42,7 @@ export class Namespace {
   static async create({ outlive }: { readonly outlive: boolean }): Promise<Namespace> {
     // Short: paths of unix sockets end at 107 bytes.
     const directory = await mkdtemp(join(tmpdir(), `lagan-${randomBytes(2).toString("hex")}`));
-    for (const part of ["home", ...COVERED.flatMap((name) => [name, `${name}.work`])]) {
+    for (const part of ["home", "tmp", ...COVERED.flatMap((name) => [name, `${name}.work`])]) {
       await mkdir(join(directory, part), { recursive: true });
     }
     const anchor = spawn(
@@ -97,6 +97,8 @@ export class Namespace {
     return {
       PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin",
       HOME: this.path("home"),
+      // dockerd tells a containerd that is slow to end to write down what it does, in a file there.
+      TMPDIR: this.path("tmp"),
       DOCKER_CONFIG: this.path("home"),
       LAGAN_TEST_MACHINE: this.name,
     };
