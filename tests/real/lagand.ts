@@ -14,6 +14,8 @@ export interface LagandOptions {
   readonly activated?: boolean;
   /** More arguments. */
   readonly args?: readonly string[];
+  /** A command that becomes it: `["strace", …]`, `["sh", "-c", 'ulimit …; exec "$@"', "sh"]`. */
+  readonly prefix?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -83,7 +85,7 @@ export class Lagand {
     this.#options = options;
     const namespace = this.#namespace;
     const config = await namespace.write("lagan.yaml", options.config ?? DIRECTORY_POOL);
-    const argv = this.#argv(config, options.args);
+    const argv = [...(options.prefix ?? []), ...this.#argv(config, options.args)];
     const held = options.activated ? this.hold() : undefined;
     this.#process = new Background(namespace.enter(held === undefined ? argv : activated(argv)), {
       env: { ...namespace.env, ...NODE_ENVIRONMENT, ...options.env },
