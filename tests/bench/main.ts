@@ -25,7 +25,7 @@ function print({ title, rows }: Table): void {
   }
 }
 
-async function main(args: readonly string[]): Promise<void> {
+async function main(args: readonly string[]): Promise<number> {
   const operations = Number(
     args.find((arg) => arg.startsWith("--operations="))?.slice("--operations=".length) ??
       OPERATIONS,
@@ -33,7 +33,10 @@ async function main(args: readonly string[]): Promise<void> {
   const names = args.filter((arg) => !arg.startsWith("--operations="));
   const known: readonly string[] = ["run", ...GROWING, "memory", "kernel", "fio"];
   const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0 || !(operations > 0)) throw new Error(USAGE);
+  if (unknown.length > 0 || !(operations > 0)) {
+    console.error(USAGE);
+    return 2;
+  }
   const wanted = new Set(names.length === 0 ? known : names);
   const [cpu] = cpus();
   console.log(
@@ -50,6 +53,7 @@ async function main(args: readonly string[]): Promise<void> {
   for (const [chosen, bench] of benches) {
     if (chosen) for (const table of await bench()) print(table);
   }
+  return 0;
 }
 
-await main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));
