@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync } from "node:fs";
+import { accessSync, closeSync, constants, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
@@ -57,7 +57,10 @@ function ensureFile(path: string): void {
   try {
     descriptor = openSync(path, "wx", 0o600);
   } catch (thrown) {
-    if (thrown instanceof Error && "code" in thrown && thrown.code === "EEXIST") return;
+    if (thrown instanceof Error && "code" in thrown && thrown.code === "EEXIST") {
+      ensureWritable(path);
+      return;
+    }
     throw new Failure("failed_precondition", `Cannot make the store ${path}: ${String(thrown)}`, {
       cause: thrown,
     });
@@ -68,6 +71,19 @@ function ensureFile(path: string): void {
     closeSync(descriptor);
   }
   syncPath(dirname(path));
+}
+
+/** SQLite would tell of an I/O error, as if the disk were broken. */
+function ensureWritable(path: string): void {
+  try {
+    accessSync(path, constants.W_OK);
+  } catch (cause) {
+    const readOnly = cause instanceof Error && "code" in cause && cause.code === "EROFS";
+    const why = readOnly
+      ? "its file system is read-only; see dmesg for why, repair it, then mount it to be written again"
+      : String(cause);
+    throw new Failure("failed_precondition", `Cannot open the store ${path}: ${why}`, { cause });
+  }
 }
 
 /** Reads the header alone, without a lock and without touching anything: opening for real already recovers the WAL. */
