@@ -76,7 +76,8 @@ async function main(): Promise<void> {
   };
   const metrics = new RequestMetrics();
   const rest = restApp({ services, log, version: VERSION, signal: stop.signal, metrics });
-  const docker = dockerVolumeApp({ services, log, onActivate }, stop.signal);
+  const onCall = () => shadows.engineCalled();
+  const docker = dockerVolumeApp({ services, log, onActivate, onCall }, stop.signal);
   metrics.count(docker, "docker-volume");
   const doors = await Promise.all([
     openDoor(rest, "rest", join(config.runDir, "lagan.sock"), { mode: 0o660, group: "lagan" }),

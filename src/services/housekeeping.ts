@@ -57,7 +57,7 @@ export class Housekeeping {
       await usage.sample(all, busy, signal);
     });
     await this.#do("operations", () => operations.forgetOld());
-    await this.#do("shadows", () => shadows.report(signal));
+    await this.#do("shadows", () => shadows.reportIfCalled(signal));
   }
 
   async #every(

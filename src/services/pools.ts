@@ -15,7 +15,12 @@ import { putPool, type Records } from "./records.ts";
 
 /** How long the daemon waits for a pool at its start before it goes on without it, in milliseconds. */
 export const POOL_OPEN_TIMEOUT_MS = 30_000;
-/** How long a pool may take to say how it is before it counts as faulted, in milliseconds. */
+/**
+ * How long a pool that serves may go without an answer before it is faulted, in milliseconds. A disk under load can
+ * be slow for a while, and a container that is refused then is not started again by its engine.
+ */
+export const POOL_SILENCE_LIMIT_MS = 30_000;
+/** How long one look at a pool waits for its answer, in milliseconds. */
 export const POOL_ANSWER_TIMEOUT_MS = 5_000;
 
 /** How pools come to be: supplied by the wiring. */
@@ -44,6 +49,8 @@ interface OpenPool {
   opening: Promise<void> | undefined;
   /** The look at its health that is under way, likewise. */
   looking: Promise<PoolHealth> | undefined;
+  /** When it began, on the monotonic clock. */
+  lookedAt: number;
 }
 
 /** What {@link Pools} works with. */
@@ -98,6 +105,7 @@ export class Pools {
         health: { state: "faulted", why: "it is being opened" },
         opening: undefined,
         looking: undefined,
+        lookedAt: 0,
       });
     }
     await Promise.all([...this.#open.values()].map((pool) => this.#bringUp(pool, signal)));
@@ -191,6 +199,8 @@ export class Pools {
 
   async #look(pool: OpenPool, signal: AbortSignal): Promise<void> {
     if (pool.opening !== undefined) return;
+    const { clock } = this.#parts;
+    if (pool.looking === undefined) pool.lookedAt = clock.monotonic();
     pool.looking ??= pool.driver
       .health(signal)
       .catch(
@@ -199,10 +209,9 @@ export class Pools {
       .finally(() => {
         pool.looking = undefined;
       });
-    const slow: PoolHealth = { state: "faulted", why: "its storage does not answer" };
-    const health = await this.#within(POOL_ANSWER_TIMEOUT_MS, pool.looking, slow, signal);
-    if (health.state === "faulted" && health !== slow) await this.#bringUp(pool, signal);
-    else this.#setHealth(pool, health);
+    const health = await this.#within(POOL_ANSWER_TIMEOUT_MS, pool.looking, undefined, signal);
+    if (health?.state === "faulted") await this.#bringUp(pool, signal);
+    else this.#setHealth(pool, health ?? silent(pool, clock.monotonic() - pool.lookedAt));
   }
 
   /** What `work` gives, or `late` when it takes longer; the work goes on. */
@@ -239,6 +248,18 @@ export class Pools {
       message: `Pool "${pool.record.name}" is ${health.state}: ${why}`,
     });
   }
+}
+
+/** The health of a pool that does not answer: slow at first, then faulted; what is faulted stays so. */
+function silent({ health }: OpenPool, silentMs: number): PoolHealth {
+  const faulted = health.state === "faulted" || silentMs >= POOL_SILENCE_LIMIT_MS;
+  const seconds = Math.round(silentMs / 1000);
+  return faulted
+    ? { state: "faulted", why: "its storage does not answer" }
+    : {
+        state: "warning",
+        why: `Its storage has not answered for ${seconds} s; see dmesg, and what loads the disk`,
+      };
 }
 
 function ensureSameDriver(record: PoolRecord, spec: PoolSpec): void {

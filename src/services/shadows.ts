@@ -28,6 +28,7 @@ interface ShadowsParts {
 export class Shadows {
   readonly #parts: ShadowsParts;
   #told = new Set<string>();
+  #called = false;
 
   constructor(parts: ShadowsParts) {
     this.#parts = parts;
@@ -49,6 +50,21 @@ export class Shadows {
       }),
     );
     return found.flat();
+  }
+
+  /** An engine has called: it runs, so it may be asked. */
+  engineCalled(): void {
+    this.#called = true;
+  }
+
+  /**
+   * {@link report}, if an engine has called since the last time. One that rests is left alone: asking would start it
+   * where systemd holds its socket.
+   */
+  async reportIfCalled(signal: AbortSignal): Promise<void> {
+    if (!this.#called) return;
+    this.#called = false;
+    await this.report(signal);
   }
 
   /** {@link list}, told as events, each shadow once for as long as it stays. */

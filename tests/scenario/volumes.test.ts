@@ -368,6 +368,26 @@ describe("shadows", () => {
   });
 });
 
+describe("housekeeping", () => {
+  it("asks an engine for shadows only after the engine has called", async () => {
+    let asked = 0;
+    world.engines.push({
+      address: "unix:///engine",
+      listContainers: async () => [],
+      listVolumes: async () => {
+        asked++;
+        return [];
+      },
+    });
+    await node.housekeeping.chores(signal);
+    expect(asked).toBe(0);
+    node.shadows.engineCalled();
+    await node.housekeeping.chores(signal);
+    await node.housekeeping.chores(signal);
+    expect(asked).toBe(1);
+  });
+});
+
 describe("announced mounts", () => {
   it("that no process has are forgotten after a while, those that one has are kept", async () => {
     const { volumes, mounts } = node.services;

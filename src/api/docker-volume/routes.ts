@@ -13,6 +13,8 @@ export interface DoorOptions {
   readonly log: Log;
   /** Called when an engine makes contact: it may have restarted, so what it told before may be stale. */
   readonly onActivate: () => void;
+  /** Called at every call of an engine. */
+  readonly onCall: () => void;
 }
 
 /** Names of the calls that must know for sure before they answer (see `status.ts`). */

@@ -23,6 +23,10 @@ export function dockerVolumeApp(options: DoorOptions, signal: AbortSignal): Fast
       refuse(reply, 400, unreadable(quote(error.message))),
   });
   logRequests(app, "docker-volume", options.log);
+  app.addHook("onRequest", (_request, _reply, done) => {
+    options.onCall();
+    done();
+  });
   // Docker sends no Content-Type and Podman one of its own, so the body is taken as text whatever it says.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => {
