@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { Failure, type FailureCode } from "../core/failure.ts";
 import { hostExec } from "./exec.ts";
 import { syscallThreads } from "./syscall-threads.ts";
@@ -23,11 +24,21 @@ const RENAMED: readonly string[] = [
 ];
 
 /**
+ * Runs rm(1) where no mount below the tree can be seen: in a mount namespace of its own, which hears nothing of the host's
+ * later mounts, through a bind of the parent directory without what is mounted in it. rm(1) does not tell a bind mount
+ * of the same file system from a directory, and would empty what is mounted.
+ */
+const ALONE = [
+  ...["unshare", "--mount", "--propagation", "private", "sh", "-c"],
+  'mount -n --bind -- "$1" "$1" && exec rm -rf --one-file-system -- "$2"',
+  "remove",
+] as const;
+
+/**
  * Removes the tree at `path`, which is there, by rm(1): it walks by descriptors, so that what is renamed under it, or
- * becomes a link, cannot lead it out of the tree.
+ * becomes a link, cannot lead it out of the tree, and what is mounted in it meanwhile is not seen.
  *
- * @throws {Failure} `failed_precondition` when something is mounted in it, of whatever file system: rm(1) does not tell a
- *   bind mount of the same file system from a directory, and would empty what is mounted.
+ * @throws {Failure} `failed_precondition` when something is mounted in it, of whatever file system.
  */
 export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   const mounted = await syscallThreads.call("findMountIn", path);
@@ -40,7 +51,7 @@ export async function removeTree(path: string, signal: AbortSignal): Promise<voi
   for (let round = 1; ; round++) {
     signal.throwIfAborted();
     const { code, stderr } = await hostExec.run(
-      ["rm", "-rf", "--one-file-system", "--", path],
+      [...ALONE, dirname(path), path],
       { timeoutMs: TIMEOUT_MS },
       signal,
     );

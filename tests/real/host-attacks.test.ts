@@ -25,10 +25,15 @@ const SWAPPER = `
   parentPort.postMessage(swaps);
 `;
 
-/** Runs `work` while two paths are exchanged. @returns How often they were. */
-async function whileSwapping(a: string, b: string, work: () => Promise<void>): Promise<number> {
+/** Runs `work` while two paths are exchanged, or mounted one on the other. @returns How often they were. */
+async function whileSwapping(
+  a: string,
+  b: string,
+  work: () => Promise<void>,
+  script = SWAPPER,
+): Promise<number> {
   const flags = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(SWAPPER, { eval: true, workerData: { a, b, flags } });
+  const worker = new Worker(script, { eval: true, workerData: { a, b, flags } });
   const swaps = new Promise<number>((resolve, reject) => {
     worker.once("message", resolve);
     worker.once("error", reject);
@@ -61,6 +66,60 @@ it("removeTree touches nothing outside, while a directory in the tree becomes a 
   });
   expect(swaps).toBeGreaterThan(ROUNDS);
 });
+
+/** Mounts one directory on another and takes it away, as fast as the kernel can, until it is stopped. */
+const MOUNTER = `
+  const koffi = require("koffi");
+  const { workerData, parentPort } = require("node:worker_threads");
+  const libc = koffi.load("libc.so.6");
+  const mount = libc.func("int mount(str, str, str, ulong, str)");
+  const unmount = libc.func("int umount2(str, int)");
+  const { a, b, flags } = workerData;
+  let swaps = 0;
+  const linger = (ms) => { for (const end = performance.now() + ms; performance.now() < end; ); };
+  while (Atomics.load(flags, 0) === 0) {
+    if (mount(a, b, null, 4096, null) !== 0) continue;
+    swaps++;
+    linger(2);
+    unmount(b, 2);
+    linger(1);
+  }
+  parentPort.postMessage(swaps);
+`;
+
+it("removeTree touches nothing outside, while a directory of the same file system is mounted in the tree and taken away", async () => {
+  const outside = await machine.makeDirectory("outside");
+  const names = Array.from({ length: 20 }, (_, index) => `file-${index}`);
+  for (const name of names) await writeFile(`${outside}/${name}`, "precious");
+  const tree = `${machine.directory}/tree`;
+  const mounts = await whileSwapping(
+    outside,
+    `${tree}/mounted`,
+    async () => {
+      for (let round = 0; round < ROUNDS; round++) {
+        await mkdir(`${tree}/mounted`, { recursive: true });
+        for (const name of names) await writeFile(`${tree}/${name}`, "");
+        await removeTreeAtLast(tree);
+        expect((await readdir(outside)).length).toBe(names.length);
+      }
+    },
+    MOUNTER,
+  );
+  expect(mounts).toBeGreaterThan(ROUNDS);
+});
+
+/** A removal is refused while something is mounted in the tree. */
+async function removeTreeAtLast(path: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await hostFiles.removeTree(path, signal);
+      return;
+    } catch (thrown) {
+      expect(thrown).toMatchObject({ code: "failed_precondition" });
+      if (attempt === 1000) throw thrown;
+    }
+  }
+}
 
 it("removeSubvolume neither removes nor opens to writes a subvolume elsewhere that a link in the tree leads to", async () => {
   const image = await machine.makeImage("disk.img", "btrfs", 256 * 1024 ** 2);
