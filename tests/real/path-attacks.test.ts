@@ -113,7 +113,6 @@ async function attack(
 const PRELUDE = `
   const [koffi, ...args] = [require(process.argv[1]), ...process.argv.slice(2)];
   const libc = koffi.load("libc.so.6");
-  const exchange = (a, b) => libc.func("int renameat2(int, str, int, str, uint)")(-100, a, -100, b, 2);
   const fs = require("node:fs");
   const begin = () => fs.writeSync(1, "begun\\n");
 `;
@@ -136,7 +135,9 @@ const MOUNT = `
   begin();
   for (;;) {
     mount(args[0], "mounted", null, 4096, null);
+    for (const end = performance.now() + 2; performance.now() < end; );
     unmount("mounted", 2);
+    for (const end = performance.now() + 1; performance.now() < end; );
   }
 `;
 
@@ -167,10 +168,23 @@ async function handle({ name }: Victim): Promise<void> {
 /** Waits until the trash is empty, once nobody attacks any more. */
 async function emptied(): Promise<void> {
   for (const attacker of attackers) await attacker.end("SIGKILL");
+  await unmountAll();
   await eventually("the trash can be emptied", async () => {
     await rest("DELETE", "/v1/trash");
     return ((await host.lagand.get("/v1/trash")) as { items: unknown[] }).items.length === 0;
   });
+}
+
+/** Takes away what a killed attacker has left mounted in a volume. */
+async function unmountAll(): Promise<void> {
+  const script =
+    "sed -n 's/^[^ ]* [^ ]* [^ ]* [^ ]* \\([^ ]*\\/mounted\\) .*/\\1/p' /proc/self/mountinfo | tac | xargs -r umount -l";
+  expect(await host.run(["sh", "-c", script])).toMatchObject({ code: 0, stderr: "" });
+}
+
+/** Names of what the pool has of layers that are being made or removed. */
+function leftovers({ outside }: Victim): readonly string[] {
+  return readdirSync(join(outside, "../../../tmp"));
 }
 
 describe.each(["default", "limited"])("in pool %s nothing outside is touched", (pool) => {
@@ -201,6 +215,27 @@ describe.each(["default", "limited"])("in pool %s nothing outside is touched", (
         expect(canaries.map(fingerprint)).toEqual(before);
       }
     }
+  });
+
+  it("by a mount that stays in a removed volume, which keeps that one only, also over a restart", async () => {
+    const [neighbor, victim] = [await makeVictim(pool), await makeVictim(pool)];
+    const before = fingerprint(host.path("canary"));
+    const mount = 'mkdir "$2/mounted" && mount --bind "$1" "$2/mounted"';
+    await host.run(["sh", "-c", mount, "mount", host.path("canary"), victim.inside]);
+    await handle(victim);
+    expect(leftovers(neighbor)).not.toEqual([]);
+    await host.lagand.crash();
+    await plugin("Mount", { Name: neighbor.name, ID: "x" });
+    await plugin("Unmount", { Name: neighbor.name, ID: "x" });
+    const { body } = await rest("GET", `/v1/pools/${pool}`);
+    expect(JSON.parse(body).health).toEqual({
+      state: "warning",
+      why: expect.stringContaining("is a mount point; unmount it first"),
+    });
+    await unmountAll();
+    await host.lagand.crash();
+    expect(leftovers(neighbor)).toEqual([]);
+    expect(fingerprint(host.path("canary"))).toBe(before);
   });
 
   it("by a container that gives its root away, shuts it, and tries to rename it", async () => {
