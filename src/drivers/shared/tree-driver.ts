@@ -45,6 +45,8 @@ export class TreeDriver implements StorageDriver {
   /** Layers whose note may be there, as far as this process has written it. */
   readonly #unsettled = new Set<LayerId>();
   #damaged: readonly LayerId[] = [];
+  /** Why something of a removed layer was still there after the last `open`. */
+  #stuck: string | undefined;
 
   constructor(trees: Trees, files: Files) {
     this.traits = trees.traits;
@@ -81,7 +83,10 @@ export class TreeDriver implements StorageDriver {
     signal.throwIfAborted();
     if (this.#shelf === undefined) return { state: "faulted", why: this.#closedBecause };
     const health = await this.#trees.health();
-    if (health.state !== "up" || this.#damaged.length === 0) return health;
+    if (health.state !== "up") return health;
+    if (this.#damaged.length === 0) {
+      return this.#stuck === undefined ? health : { state: "warning", why: this.#stuck };
+    }
     const ids = this.#damaged.join(", ");
     return { state: "warning", why: `The record of these layers is damaged: ${ids}; restore them` };
   }
@@ -358,10 +363,16 @@ export class TreeDriver implements StorageDriver {
   }
 
   async #clearLeftovers(shelf: Shelf, signal: AbortSignal): Promise<void> {
+    this.#stuck = undefined;
     const { directories, unsettled } = await shelf.leftovers();
     for (const directory of directories) {
       signal.throwIfAborted();
-      if (!this.#underWork.has(directory)) await this.#discard(directory, signal);
+      if (this.#underWork.has(directory)) continue;
+      // What stands in the way of one, such as a mount in it, must not stop the others' pool.
+      await this.#discard(directory, signal).catch((thrown: unknown) => {
+        if (!isInTheWay(thrown)) throw thrown;
+        this.#stuck = thrown.message;
+      });
     }
     for (const layer of unsettled) {
       signal.throwIfAborted();
@@ -420,4 +431,10 @@ export class TreeDriver implements StorageDriver {
       `${attempt} from ${parent}: this pool's driver has no layers upon layers`,
     );
   }
+}
+
+/** True of what somebody can clear away, after which the same call succeeds. */
+function isInTheWay(thrown: unknown): thrown is Failure {
+  const codes = ["failed_precondition", "permission_denied"];
+  return thrown instanceof Failure && codes.includes(thrown.code);
 }
