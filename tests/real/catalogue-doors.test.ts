@@ -102,8 +102,11 @@ it("F38 a body of more than 1 MiB is refused by both doors", async () => {
   const { lagand } = machine;
   await lagand.start();
   const name = "x".repeat(1024 ** 2);
-  const { status, body } = await rest(lagand, "POST", "/v1/volumes", { name });
-  expect(status).toBe(413);
-  expect(body).toContain("urn:lagan:failure:");
+  // The door answers and hangs up before it has read everything: who still writes may see only the hanging up.
+  const refused = await rest(lagand, "POST", "/v1/volumes", { name }).then(
+    ({ status }) => status,
+    (thrown: NodeJS.ErrnoException) => thrown.code,
+  );
+  expect([413, "EPIPE", "ECONNRESET"]).toContain(refused);
   await makeVolume(lagand, "made");
 });
