@@ -80,6 +80,15 @@ export class Volumes {
     return found;
   }
 
+  /**
+   * Does `work` with a ready volume, while nobody removes or renames it.
+   *
+   * @throws {Failure} `not_found`; what `work` throws.
+   */
+  use<T>(name: VolumeName, work: (volume: Volume) => Promise<T>): Promise<T> {
+    return this.#parts.queue.run(name, async () => work((await this.get(name)).value));
+  }
+
   /** Every ready volume, by name. Answered from the store alone. */
   async list(): Promise<readonly Recorded<Volume>[]> {
     const all = await this.#parts.records.listVolumes();

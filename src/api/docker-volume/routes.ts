@@ -65,8 +65,9 @@ export function volumeRoutes({
     },
     "/VolumeDriver.Mount": async (body, signal) => {
       const { name, mountId } = parseMount(body);
-      const { value } = await volumes.get(name);
-      return { Mountpoint: await mounts.mount(value, mountId, signal), Err: "" };
+      // A removal under way either sees this Mount, or comes first and leaves nothing to be mounted.
+      const path = await volumes.use(name, (volume) => mounts.mount(volume, mountId, signal));
+      return { Mountpoint: path, Err: "" };
     },
     "/VolumeDriver.Unmount": async (body) => {
       const { name, mountId } = parseMount(body);
