@@ -217,10 +217,11 @@ export class Volumes {
 
   /** Carries on a creation that was cut off. @throws {Failure} as {@link create}. */
   async resumeCreate(operation: Operation, signal: AbortSignal): Promise<void> {
-    const found = await this.#parts.records.findVolume(operation.volume);
-    if (found?.value.status.state !== "creating") return;
-    const { value: volume } = found;
-    await this.#parts.queue.run(volume.name, () => this.#finish(found, operation, signal));
+    await this.#parts.queue.run(operation.target, async () => {
+      // Read in here: the request that began it may have been taking it back while this waited.
+      const found = await this.#parts.records.findVolume(operation.volume);
+      if (found?.value.status.state === "creating") await this.#finish(found, operation, signal);
+    });
   }
 
   async #resume(volume: Volume, signal: AbortSignal): Promise<Recorded<Volume>> {
