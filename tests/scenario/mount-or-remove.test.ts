@@ -18,7 +18,7 @@ it("an engine's Mount at any moment of a removal is refused, or keeps the volume
     await services.volumes.create(data, parseVolumeOptions({}), signal);
     const removal = services.volumes.remove(data, { askEngines: false }, signal);
     for (let turn = 0; turn < turns; turn++) await null;
-    const routes = volumeRoutes({ services, log, onActivate: () => {} });
+    const routes = volumeRoutes({ services, log, onActivate: () => {}, onCall: () => {} });
     const mount = routes["/VolumeDriver.Mount"]?.('{"Name":"data","ID":"m"}', signal);
     const [removed, mounted] = await Promise.allSettled([removal, mount]);
     seen.add(`removal ${removed.status}, mount ${mounted.status}`);

@@ -42,6 +42,7 @@ it("a creation that fails while the chores carry on operations leaves no layer b
     expect(await node.reconcile.compare(signal), `after ${turns} turns`).toEqual({
       orphans: [],
       lost: [],
+      damaged: [],
     });
   }
 });

@@ -254,11 +254,15 @@ export class TreeDriver implements StorageDriver {
 
   async #up(signal: AbortSignal): Promise<Shelf> {
     signal.throwIfAborted();
-    if (this.#shelf === undefined) {
-      throw new Failure("unavailable", `Cannot use the pool: ${this.#closedBecause}`);
-    }
+    this.#ensureOpen();
     await this.#trees.ensureUp();
-    return this.#shelf;
+    // Meanwhile it may have been closed, or an open may have failed.
+    return this.#ensureOpen();
+  }
+
+  #ensureOpen(): Shelf {
+    if (this.#shelf !== undefined) return this.#shelf;
+    throw new Failure("unavailable", `Cannot use the pool: ${this.#closedBecause}`);
   }
 
   /** Makes a layer out of sight, then shows it. */
