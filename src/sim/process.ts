@@ -49,6 +49,14 @@ export class SimProcess {
     file.tree.fileSystem.setContent(file, contentOf(text, sizeBytes, sizeBytes), path);
   }
 
+  /** Makes a file durable, as fsync(2) does. @throws {Failure} `not_found`; `failed_precondition` where it is read-only. */
+  fsync(path: string): void {
+    const place = this.namespace.follow(path);
+    if (place === undefined) throw failureOf("fsync", path, "ENOENT");
+    ensureWritable(place, "fsync", path);
+    place.node.tree.fileSystem.persist(place.node);
+  }
+
   /** The text of a file, or its size where it has none; undefined when absent. */
   read(path: string): string | number | undefined {
     const content = this.namespace.follow(path)?.node.attributes.content;

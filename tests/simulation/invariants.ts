@@ -1,0 +1,322 @@
+import type { Volume } from "../../src/core/volume/volume.ts";
+import { MOUNT_GRACE_MS } from "../../src/services/mounts.ts";
+import type { SimMachine } from "../../src/sim/machine.ts";
+import type { SimStoreDisk } from "../../src/sim/store.ts";
+import type { Request, Tracked, VolumeFile } from "./model.ts";
+
+/**
+ * What must hold whatever happens to a node. A breach is written down under its number, never thrown: the code under
+ * test could catch it.
+ */
+export const INVARIANTS = {
+  1: "A volume that was acknowledged is never missing: its record stays until somebody asks for its removal.",
+  2: "No half volume is visible: a ready volume has its layer whole, empty at first, with owner and limit as asked.",
+  3: "A name has one volume, and every volume that is creating or ready has its name.",
+  4: "What a container wrote and synced is there after any crash; what it only wrote is, unless the power failed.",
+  5: "A removed volume can be restored, with its content, until it expires or somebody purges it.",
+  6: "A volume never holds more than its size limit.",
+  7: "No mount and no loop device leaks.",
+  8: "A volume is never removed or renamed while a process has it mounted, or an engine is about to mount it.",
+  9: "Operations end: when nothing is wrong any more, none is running and every pool is up, within a bound.",
+  10: "A layer that no volume has is never removed silently, and none is ever left behind by us.",
+  11: "An answer tells what was so at some moment between question and answer.",
+  12: "Nothing that nobody asked for happens: every change of a volume has a request, or time, as its cause.",
+  13: "A volume that nobody uses can be removed: nothing but a container, or a Mount of just now, holds it.",
+  14: "No request fails for a bug of ours (`internal`), and none is left without an answer while the daemon runs.",
+  15: "When nothing is wrong any more, every verb works.",
+} as const;
+
+export type InvariantNumber = keyof typeof INVARIANTS;
+
+/** A breach, with what was seen. */
+export interface Violation {
+  readonly invariant: InvariantNumber;
+  readonly seen: string;
+}
+
+const POOLS = "/var/lib/lagan/pools";
+
+/** Follows the store's history, revision by revision, and compares it with what users asked for and machine has. */
+export class Checker {
+  readonly violations: Violation[] = [];
+  readonly volumes: Map<string, Tracked> = new Map();
+  readonly requests: Set<Request> = new Set();
+  /** Latest that the wall clock has ever shown. */
+  latestMs = 0;
+  wallJumped = false;
+  readonly #machine: SimMachine;
+  readonly #disk: SimStoreDisk;
+  readonly #trashKeepMs: number | null;
+  #revision = 0;
+
+  constructor(machine: SimMachine, disk: SimStoreDisk, trashKeepMs: number | null) {
+    this.#machine = machine;
+    this.#disk = disk;
+    this.#trashKeepMs = trashKeepMs;
+  }
+
+  breach(invariant: InvariantNumber, seen: string): void {
+    if (this.violations.length < 20) this.violations.push({ invariant, seen });
+  }
+
+  get revision(): number {
+    return this.#disk.revision;
+  }
+
+  /** Looks at every revision since the last look: after each call of the store. */
+  step(): void {
+    this.latestMs = Math.max(this.latestMs, this.#machine.clock.now());
+    const { history, revision } = this.#disk;
+    while (this.#revision < revision) {
+      this.#revision++;
+      const events = history[history.length - 1 - (revision - this.#revision)] ?? [];
+      for (const { key, entry } of events) {
+        const [table = "", id = ""] = key.split("/");
+        if (table !== "volumes") continue;
+        const volume = entry === undefined ? undefined : (JSON.parse(entry.value) as Volume);
+        this.#follow(id, volume);
+      }
+      if (this.#revision === revision) for (const { key } of events) this.#checkName(key);
+    }
+  }
+
+  /** 2, 4, 6: the machine has every volume that the store has. Only where its pool is mounted. */
+  checkContents(): void {
+    for (const tracked of this.volumes.values()) this.checkContent(tracked);
+  }
+
+  checkContent(tracked: Tracked): void {
+    const { volume, state } = tracked;
+    if (state !== "ready" && state !== "trashed") return;
+    const content = this.contentOf(volume);
+    if (content === undefined) return;
+    if (this.#machine.namespace.find(content) === undefined) {
+      this.breach(state === "trashed" ? 5 : 1, `${volume.name} (${state}) has no ${content}`);
+      return;
+    }
+    let heldBytes = 0;
+    for (const [name, file] of tracked.files) {
+      heldBytes += file.sizeBytes;
+      // An empty file is as good as none: it is what a write that failed leaves.
+      const found = this.#machine.read(`${content}/${name}`) || undefined;
+      if (found === file.newest || (file.powerFailed && isOld(file, found))) {
+        if (file.powerFailed) tracked.files.set(name, settled(found));
+        continue;
+      }
+      const wanted = file.powerFailed ? `${file.synced}, or newer` : file.newest;
+      this.breach(state === "trashed" ? 5 : 4, `${volume.name}/${name}: ${found}, not ${wanted}`);
+    }
+    const { sizeBytes } = volume.spec;
+    if (sizeBytes !== null && heldBytes > sizeBytes) {
+      this.breach(6, `${volume.name} holds ${heldBytes} bytes of ${sizeBytes}`);
+    }
+  }
+
+  /** From here on a file may have any content since its last sync. */
+  notePowerCut(): void {
+    for (const { files } of this.volumes.values()) {
+      for (const [name, file] of files) files.set(name, { ...file, powerFailed: true });
+    }
+  }
+
+  /** Where a volume's content lies; undefined while its pool is not mounted. */
+  contentOf({ spec, head }: Volume): string | undefined {
+    const root = this.poolRoot(spec.pool);
+    if (this.#machine.namespace.find(`${root}/layers`) === undefined) return undefined;
+    return `${root}/layers/${head}/_data`;
+  }
+
+  /** Where a pool has its layers. */
+  poolRoot(pool: string): string {
+    const inside = `${POOLS}/${pool}`;
+    return this.#machine.namespace.find(`${inside}/mnt`) ? `${inside}/mnt` : inside;
+  }
+
+  /** Requests of dead daemons have had all the effect that they can have. */
+  forgetLost(): void {
+    this.step();
+    this.requests.clear();
+  }
+
+  /** 11: what `claim` says was so at a moment of the request. */
+  ensureSeen(request: Request, id: string, claim: (volume: Volume) => boolean, what: string): void {
+    const tracked = this.volumes.get(id);
+    const last = tracked?.trail.at(-1);
+    const seen = tracked?.trail.some(
+      ({ volume, from, until }) => until >= request.from && from <= this.revision && claim(volume),
+    );
+    if (seen) return;
+    this.breach(
+      11,
+      `${request.verb} ${request.name}: answered ${what}, but ${JSON.stringify(last)}`,
+    );
+  }
+
+  /** The volume that had the name from the beginning of the request until now, if one had. */
+  steady(name: string, from: number): Tracked | undefined {
+    for (const tracked of this.volumes.values()) {
+      const last = tracked.trail.at(-1);
+      if (tracked.state !== "ready" || tracked.volume.name !== name) continue;
+      if (last !== undefined && last.from <= from) return tracked;
+    }
+    return undefined;
+  }
+
+  #follow(id: string, next: Volume | undefined): void {
+    const tracked = this.volumes.get(id);
+    const last = tracked?.trail.at(-1);
+    if (last !== undefined) last.until = this.#revision - 1;
+    if (next === undefined) {
+      if (tracked === undefined) return;
+      this.#checkGone(tracked);
+      tracked.state = "gone";
+      return;
+    }
+    const known: Tracked = tracked ?? {
+      volume: next,
+      state: "none",
+      trail: [],
+      files: new Map(),
+      hints: new Map(),
+      tries: new Map(),
+      containers: 0,
+      acknowledged: false,
+    };
+    this.volumes.set(id, known);
+    this.#checkChange(known, next);
+    known.trail.push({ from: this.#revision, until: Number.POSITIVE_INFINITY, volume: next });
+    known.volume = next;
+    known.state = next.status.state;
+  }
+
+  /** 12, and what each change needs. */
+  #checkChange(before: Tracked, next: Volume): void {
+    const { name } = before.volume;
+    const { status } = next;
+    const change = `${before.state} -> ${status.state}`;
+    const asked = (verb: Request["verb"], of = name): boolean =>
+      [...this.requests].some((r) => r.verb === verb && (r.name === of || r.name === next.id));
+    switch (change) {
+      case "none -> creating":
+      case "creating -> removing":
+        if (!asked("create")) this.breach(12, `${name}: ${change}`);
+        if (before.acknowledged) this.breach(1, `${name}: ${change} after it was acknowledged`);
+        return;
+      case "creating -> ready":
+        this.#checkWhole(next);
+        return;
+      case "ready -> ready":
+        if (name === next.name) {
+          if (!asked("update")) this.breach(12, `${name}: changed`);
+          return;
+        }
+        if (!asked("rename")) this.breach(12, `${name}: became ${next.name}`);
+        this.#ensureUnused(before, "renamed");
+        return;
+      case "ready -> trashed":
+        if (!asked("remove")) this.breach(12, `${name}: ${change}`);
+        this.#ensureUnused(before, "removed");
+        if (before.volume.protected) this.breach(12, `${name}: removed though it is protected`);
+        if (status.state === "trashed") {
+          const keepMs = status.expiresAt === null ? null : status.expiresAt - status.trashedAt;
+          if (keepMs !== this.#trashKeepMs) this.breach(5, `${name}: kept for ${keepMs} ms`);
+        }
+        return;
+      case "trashed -> ready":
+        if (!asked("restore")) this.breach(12, `${name}: ${change}`);
+        return;
+      case "trashed -> removing":
+        this.#checkPurge(before, asked("purge") || (this.#trashKeepMs === 0 && asked("remove")));
+        return;
+      default:
+        this.breach(12, `${name}: ${change}`);
+    }
+  }
+
+  #checkPurge({ volume }: Tracked, asked: boolean): void {
+    const { status } = volume;
+    if (asked || [...this.requests].some(({ verb }) => verb === "empty")) return;
+    const expiresAt = status.state === "trashed" ? status.expiresAt : null;
+    if (expiresAt !== null && expiresAt <= this.latestMs) return;
+    this.breach(5, `${volume.name}: removed for good, it would have expired at ${expiresAt}`);
+  }
+
+  #checkGone({ volume, state }: Tracked): void {
+    if (state !== "removing") this.breach(1, `${volume.name}: record of a ${state} volume is gone`);
+    const content = this.contentOf(volume);
+    if (content === undefined) return;
+    const layer = content.slice(0, content.lastIndexOf("/"));
+    if (this.#machine.namespace.find(layer) === undefined) return;
+    this.breach(10, `${volume.name}: its record is gone, its layer ${volume.head} is not`);
+  }
+
+  /** 2. */
+  #checkWhole(volume: Volume): void {
+    const content = this.contentOf(volume);
+    if (content === undefined) return;
+    const node = this.#machine.namespace.find(content)?.node;
+    const { sizeBytes, uid, gid, mode } = volume.spec;
+    if (node === undefined) {
+      this.breach(2, `${volume.name} is ready, and ${content} is absent`);
+      return;
+    }
+    if (node.entries.size > 0) this.breach(2, `${volume.name} is new, and not empty`);
+    const has = node.attributes;
+    if (has.mode !== (mode ?? 0o755) || has.uid !== (uid ?? 0) || has.gid !== (gid ?? 0)) {
+      this.breach(2, `${volume.name}: owner ${has.uid}:${has.gid}, mode ${has.mode.toString(8)}`);
+    }
+    const { limitBytes } = node.tree.settings;
+    if (limitBytes !== sizeBytes)
+      this.breach(2, `${volume.name}: limit ${limitBytes} of ${sizeBytes}`);
+  }
+
+  /** 8. */
+  #ensureUnused({ volume, containers, hints }: Tracked, what: string): void {
+    if (containers > 0) this.breach(8, `${volume.name} was ${what} under ${containers} containers`);
+    const now = this.#machine.clock.monotonic();
+    if ([...this.requests].some(({ verb, name }) => verb === "unmount" && name === volume.name))
+      return;
+    for (const at of hints.values()) {
+      // The daemon goes by the wall clock: once that was set, no duration is what it was.
+      if (this.wallJumped || now - at >= MOUNT_GRACE_MS) continue;
+      this.breach(8, `${volume.name} was ${what} ${now - at} ms after a Mount`);
+    }
+  }
+
+  /** 3, for what one transaction touched. */
+  #checkName(key: string): void {
+    const [table = "", rest = ""] = key.split("/");
+    if (table === "names") {
+      const id = this.#disk.entries.get(key)?.value;
+      const owner = id === undefined ? undefined : this.volumes.get(id);
+      if (id === undefined || (owner !== undefined && hasName(owner) && owner.volume.name === rest))
+        return;
+      this.breach(3, `${rest} names ${id}, which is ${owner?.state} ${owner?.volume.name}`);
+    }
+    if (table === "volumes") {
+      const tracked = this.volumes.get(rest);
+      if (tracked === undefined) return;
+      const { name } = tracked.volume;
+      const named = this.#disk.entries.get(`names/${name}`)?.value === rest;
+      if (named === hasName(tracked)) return;
+      this.breach(
+        3,
+        `${name} (${tracked.state}) ${named ? "still has" : "does not have"} its name`,
+      );
+    }
+  }
+}
+
+function hasName({ state }: Tracked): boolean {
+  return state === "creating" || state === "ready";
+}
+
+function isOld(file: VolumeFile, found: string | number | undefined): boolean {
+  return found === file.synced || file.between.includes(found);
+}
+
+/** After a power cut, once it was seen which content the disk had. */
+function settled(found: string | number | undefined): VolumeFile {
+  const sizeBytes = typeof found === "number" ? found : (found ?? "").length;
+  return { newest: found, synced: found, between: [], powerFailed: false, sizeBytes };
+}
