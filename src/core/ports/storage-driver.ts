@@ -40,6 +40,14 @@ export interface RootOwner {
   readonly mode: number;
 }
 
+/** What a new active layer is to be. */
+export interface NewLayer {
+  readonly parent: LayerId | null;
+  /** Most bytes of its content; null: no limit. */
+  readonly sizeBytes: number | null;
+  readonly owner: RootOwner;
+}
+
 /** Room of the file system under a pool, in bytes. */
 export interface PoolSpace {
   readonly totalBytes: number;
@@ -90,15 +98,7 @@ export interface StorageDriver {
    * 10. An absent parent: `not_found`; one that is not committed: `failed_precondition`.
    * 11. The new root is empty: no marker, no `lost+found`.
    */
-  prepare(
-    layer: LayerId,
-    options: {
-      readonly parent: LayerId | null;
-      readonly sizeBytes: number | null;
-      readonly owner: RootOwner;
-    },
-    signal: AbortSignal,
-  ): Promise<void>;
+  prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void>;
   /** 12. A new read-only layer with the content of `parent`; exists: as 8. */
   view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void>;
   /** 13. The active layer `active` becomes the committed layer `as`; `active` is gone. Done already is success. */

@@ -6,6 +6,7 @@ import type {
   DriverTraits,
   LayerInfo,
   LayerUsage,
+  NewLayer,
   PoolHealth,
   PoolSpace,
   RootOwner,
@@ -96,15 +97,7 @@ export class MemoryDriver implements StorageDriver {
     return { totalBytes: TOTAL_BYTES, availableBytes: TOTAL_BYTES - usedBytes };
   }
 
-  async prepare(
-    layer: LayerId,
-    options: {
-      readonly parent: LayerId | null;
-      readonly sizeBytes: number | null;
-      readonly owner: RootOwner;
-    },
-    signal: AbortSignal,
-  ): Promise<void> {
+  async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
     const { parent, sizeBytes, owner } = options;
     const layers = this.#up(signal);
     const found = this.#findSame(layer, "active", parent);

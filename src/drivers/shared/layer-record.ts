@@ -21,6 +21,15 @@ export interface LayerRecord {
   readonly committedFrom: LayerId | null;
 }
 
+/** The record of a new active layer without parent or limit. */
+export const NEW_RECORD: LayerRecord = {
+  kind: "active",
+  parent: null,
+  sizeBytes: null,
+  committedAs: null,
+  committedFrom: null,
+};
+
 /** The text of `layer.json`. */
 export function formatLayerRecord(record: LayerRecord): string {
   return `${JSON.stringify({ format: 1, ...record })}\n`;

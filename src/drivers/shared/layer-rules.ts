@@ -1,7 +1,9 @@
 import { Failure } from "../../core/failure.ts";
 import type { LayerId } from "../../core/id.ts";
-import type { LayerInfo } from "../../core/ports/storage-driver.ts";
+import type { DriverTraits, LayerInfo } from "../../core/ports/storage-driver.ts";
+import { formatBytes } from "../../core/size.ts";
 import type { ShelvedLayer } from "./shelf.ts";
+import type { Trees } from "./trees.ts";
 
 /** True when `found` is what a commit or a snapshot of `active` left. */
 export function isCommitOf(found: ShelvedLayer, active: LayerId): boolean {
@@ -38,4 +40,53 @@ export function ensureSame(
 /** For a commit whose target is taken. */
 export function exists(attempt: string, as: LayerId): Failure {
   return new Failure("already_exists", `${attempt}: layer ${as} exists and is not that commit`);
+}
+
+/** @throws {Failure} `failed_precondition` when the driver has no limits. */
+export function ensureCanLimit(
+  attempt: string,
+  traits: DriverTraits,
+  sizeBytes: number | null,
+): void {
+  if (sizeBytes === null || traits.sizeLimit !== false) return;
+  throw new Failure(
+    "failed_precondition",
+    `${attempt} with a size limit: this pool's driver cannot enforce one; leave the size out, or use a pool with size limits`,
+  );
+}
+
+/** @throws {Failure} `unimplemented` when the driver takes no parents. */
+export function ensureCanLayer(
+  attempt: string,
+  traits: DriverTraits,
+  parent: LayerId | null,
+): void {
+  if (parent === null || traits.layers) return;
+  throw new Failure(
+    "unimplemented",
+    `${attempt} from ${parent}: this pool's driver has no layers upon layers`,
+  );
+}
+
+/** @throws {Failure} `failed_precondition` when the content is larger than `sizeBytes`. */
+export async function ensureFits(
+  attempt: string,
+  trees: Trees,
+  content: string,
+  sizeBytes: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { referencedBytes } = await trees.usage(content, signal);
+  if (referencedBytes <= sizeBytes) return;
+  throw new Failure(
+    "failed_precondition",
+    `${attempt} to ${formatBytes(sizeBytes)}: it holds ${formatBytes(referencedBytes)}; delete files in it first, or choose a larger limit`,
+    { detail: { referencedBytes, sizeBytes } },
+  );
+}
+
+/** True of what somebody can clear away, after which the same call succeeds. */
+export function isInTheWay(thrown: unknown): thrown is Failure {
+  const codes = ["failed_precondition", "permission_denied"];
+  return thrown instanceof Failure && codes.includes(thrown.code);
 }

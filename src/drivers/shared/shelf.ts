@@ -71,8 +71,15 @@ export class Shelf {
     return { info: describeLayer(layer, record), record };
   }
 
+  /** One of the layers whose parent is `layer`. */
+  async findChild(layer: LayerId): Promise<LayerId | undefined> {
+    if (!(await this.#canBeParent(layer))) return undefined;
+    const { whole } = await this.list();
+    return whole.find(({ info }) => info.parent === layer)?.info.id;
+  }
+
   /** False when the layer is absent or of a kind that has no children; true when its record is damaged. */
-  async canBeParent(layer: LayerId): Promise<boolean> {
+  async #canBeParent(layer: LayerId): Promise<boolean> {
     try {
       return (await this.find(layer))?.info.kind === "committed";
     } catch (thrown) {

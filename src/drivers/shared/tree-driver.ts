@@ -7,27 +7,28 @@ import type {
   DriverTraits,
   LayerInfo,
   LayerUsage,
+  NewLayer,
   PoolHealth,
   PoolSpace,
-  RootOwner,
   StorageDriver,
 } from "../../core/ports/storage-driver.ts";
-import { formatBytes } from "../../core/size.ts";
-import { CONTENT_DIRECTORY, type LayerRecord } from "./layer-record.ts";
-import { ensureActive, ensureFound, ensureSame, exists, isCommitOf } from "./layer-rules.ts";
+import { CONTENT_DIRECTORY, type LayerRecord, NEW_RECORD } from "./layer-record.ts";
+import {
+  ensureActive,
+  ensureCanLayer,
+  ensureCanLimit,
+  ensureFits,
+  ensureFound,
+  ensureSame,
+  exists,
+  isCommitOf,
+  isInTheWay,
+} from "./layer-rules.ts";
 import { Shelf, type ShelvedLayer } from "./shelf.ts";
 import type { Trees } from "./trees.ts";
 
 /** For work that must end although the call that began it was aborted. */
 const NEVER: AbortSignal = new AbortController().signal;
-
-const ACTIVE: LayerRecord = {
-  kind: "active",
-  parent: null,
-  sizeBytes: null,
-  committedAs: null,
-  committedFrom: null,
-};
 
 /** A StorageDriver over any {@link Trees}: the contract's rules, once for all of them. */
 export class TreeDriver implements StorageDriver {
@@ -100,20 +101,12 @@ export class TreeDriver implements StorageDriver {
     return this.#trees.space();
   }
 
-  async prepare(
-    layer: LayerId,
-    options: {
-      readonly parent: LayerId | null;
-      readonly sizeBytes: number | null;
-      readonly owner: RootOwner;
-    },
-    signal: AbortSignal,
-  ): Promise<void> {
+  async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
     const { parent, sizeBytes, owner } = options;
     const attempt = `Cannot prepare layer ${layer}`;
     const shelf = await this.#up(signal);
-    this.#ensureCanLimit(attempt, sizeBytes);
-    this.#ensureCanLayer(attempt, parent);
+    ensureCanLimit(attempt, this.traits, sizeBytes);
+    ensureCanLayer(attempt, this.traits, parent);
     const found = await shelf.find(layer);
     if (found !== undefined) {
       ensureSame(attempt, found.info, "active", parent);
@@ -121,26 +114,32 @@ export class TreeDriver implements StorageDriver {
       await this.#settleNames();
       return;
     }
-    await this.#make(shelf, layer, { ...ACTIVE, parent, sizeBytes }, signal, async (content) => {
-      if (parent === null) await this.#trees.create(content, owner);
-      else await this.#copyParent(shelf, attempt, parent, content, { readOnly: false });
-      if (sizeBytes === null) return;
-      if (parent !== null) await this.#ensureFits(attempt, content, sizeBytes, signal);
-      await this.#trees.limit(content, sizeBytes);
-    });
+    await this.#make(
+      shelf,
+      layer,
+      { ...NEW_RECORD, parent, sizeBytes },
+      signal,
+      async (content) => {
+        if (parent === null) await this.#trees.create(content, owner);
+        else await this.#copyParent(shelf, attempt, parent, content, { readOnly: false });
+        if (sizeBytes === null) return;
+        if (parent !== null) await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
+        await this.#trees.limit(content, sizeBytes);
+      },
+    );
   }
 
   async view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void> {
     const attempt = `Cannot make view ${layer}`;
     const shelf = await this.#up(signal);
-    this.#ensureCanLayer(attempt, parent);
+    ensureCanLayer(attempt, this.traits, parent);
     const found = await shelf.find(layer);
     if (found !== undefined) {
       ensureSame(attempt, found.info, "view", parent);
       await this.#settleNames();
       return;
     }
-    await this.#make(shelf, layer, { ...ACTIVE, kind: "view", parent }, signal, (content) =>
+    await this.#make(shelf, layer, { ...NEW_RECORD, kind: "view", parent }, signal, (content) =>
       this.#copyParent(shelf, attempt, parent, content, { readOnly: true }),
     );
   }
@@ -231,7 +230,7 @@ export class TreeDriver implements StorageDriver {
   async resize(layer: LayerId, sizeBytes: number | null, signal: AbortSignal): Promise<void> {
     const attempt = `Cannot set the size limit of layer ${layer}`;
     const shelf = await this.#up(signal);
-    this.#ensureCanLimit(attempt, sizeBytes);
+    ensureCanLimit(attempt, this.traits, sizeBytes);
     const found = ensureActive(attempt, await shelf.find(layer));
     await this.#limit(shelf, found, sizeBytes, signal);
   }
@@ -329,7 +328,7 @@ export class TreeDriver implements StorageDriver {
     if (sizeBytes !== info.sizeBytes && sizeBytes !== null) {
       await this.#trees.flush(content, signal);
       const attempt = `Cannot set the size limit of layer ${info.id}`;
-      await this.#ensureFits(attempt, content, sizeBytes, signal);
+      await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
     }
     if (sizeBytes === info.sizeBytes) {
       if (this.#unsettled.has(info.id)) await this.#settle(shelf, info.id);
@@ -343,21 +342,6 @@ export class TreeDriver implements StorageDriver {
     await shelf.rewriteRecord(info.id, { ...record, sizeBytes });
     await this.#trees.settle();
     await this.#settled(shelf, info.id);
-  }
-
-  async #ensureFits(
-    attempt: string,
-    content: string,
-    sizeBytes: number,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { referencedBytes } = await this.#trees.usage(content, signal);
-    if (referencedBytes <= sizeBytes) return;
-    throw new Failure(
-      "failed_precondition",
-      `${attempt} to ${formatBytes(sizeBytes)}: it holds ${formatBytes(referencedBytes)}; delete files in it first, or choose a larger limit`,
-      { detail: { referencedBytes, sizeBytes } },
-    );
   }
 
   async #discard(directory: string, signal: AbortSignal): Promise<void> {
@@ -415,30 +399,6 @@ export class TreeDriver implements StorageDriver {
     for (const [child, parent] of this.#needed) {
       if (parent === layer) return child;
     }
-    if (!this.traits.layers || !(await shelf.canBeParent(layer))) return undefined;
-    const { whole } = await shelf.list();
-    return whole.find(({ info }) => info.parent === layer)?.info.id;
+    return this.traits.layers ? shelf.findChild(layer) : undefined;
   }
-
-  #ensureCanLimit(attempt: string, sizeBytes: number | null): void {
-    if (sizeBytes === null || this.traits.sizeLimit !== false) return;
-    throw new Failure(
-      "failed_precondition",
-      `${attempt} with a size limit: this pool's driver cannot enforce one; leave the size out, or use a pool with size limits`,
-    );
-  }
-
-  #ensureCanLayer(attempt: string, parent: LayerId | null): void {
-    if (parent === null || this.traits.layers) return;
-    throw new Failure(
-      "unimplemented",
-      `${attempt} from ${parent}: this pool's driver has no layers upon layers`,
-    );
-  }
-}
-
-/** True of what somebody can clear away, after which the same call succeeds. */
-function isInTheWay(thrown: unknown): thrown is Failure {
-  const codes = ["failed_precondition", "permission_denied"];
-  return thrown instanceof Failure && codes.includes(thrown.code);
 }
