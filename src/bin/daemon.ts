@@ -16,6 +16,7 @@ import { poolMaker } from "../drivers/index.ts";
 import { systemClock } from "../host/clock.ts";
 import { type ConfigOverrides, readConfig } from "../host/config.ts";
 import { DockerEngine } from "../host/docker-engine.ts";
+import { endProcess } from "../host/end-process.ts";
 import { hostExec } from "../host/exec.ts";
 import { hostFiles } from "../host/files.ts";
 import { hostKernel } from "../host/kernel.ts";
@@ -27,6 +28,8 @@ import { SqliteStore } from "../stores/sqlite/store.ts";
 
 /** How long a graceful stop waits for requests under way, in milliseconds. */
 const STOP_TIMEOUT_MS = 10_000;
+/** How long after a signal the process ends whatever it waits for, such as a dead disk; in milliseconds. */
+const END_TIMEOUT_MS = 15_000;
 
 /*
  * The daemon, read from top to bottom: configuration, store, parts, pools, doors. Nothing listens before
@@ -38,7 +41,11 @@ async function main(): Promise<void> {
   const log = openLog(config.logLevel, traceId);
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const) {
-    process.once(name, () => stop.abort(new Failure("unavailable", "The daemon is stopping")));
+    process.once(name, () => {
+      stop.abort(new Failure("unavailable", "The daemon is stopping"));
+      // Nothing is lost by it: what was acknowledged is on the disk, the rest is carried on at the next start.
+      setTimeout(() => endProcess(0), END_TIMEOUT_MS).unref();
+    });
   }
   const poolsDir = join(config.stateDir, "pools");
   await mkdir(poolsDir, { recursive: true, mode: 0o700 });
@@ -94,7 +101,7 @@ async function main(): Promise<void> {
   await Promise.all(doors.map((close) => close()));
   await Promise.all([store.close(), runtime.close()]);
   log.info("stopped");
-  process.exit(0);
+  endProcess(0);
 }
 
 /**
@@ -106,7 +113,7 @@ async function endWithStore(store: Store, log: Log, signal: AbortSignal): Promis
     for await (const _ of store.watch("pools/", {}, signal));
   } catch (thrown) {
     log.error("the store has failed; ending, to read it back at the next start", { error: thrown });
-    process.exit(1);
+    endProcess(1);
   }
 }
 

@@ -10,6 +10,7 @@ import type {
   PoolSpace,
   StorageDriver,
 } from "../core/ports/storage-driver.ts";
+import { boundedDriver } from "./bounded-driver.ts";
 import type { EventLog } from "./event-log.ts";
 import { putPool, type Records } from "./records.ts";
 
@@ -22,6 +23,9 @@ export const POOL_OPEN_TIMEOUT_MS = 30_000;
 export const POOL_SILENCE_LIMIT_MS = 30_000;
 /** How long one look at a pool waits for its answer, in milliseconds. */
 export const POOL_ANSWER_TIMEOUT_MS = 5_000;
+
+/** Most calls on one pool at once; less than half of the daemon's threads, which all pools share. */
+const POOL_CALLS_LIMIT = 6;
 
 /** How pools come to be: supplied by the wiring. */
 export interface PoolMaker {
@@ -101,7 +105,7 @@ export class Pools {
     for (const record of known.values()) {
       this.#open.set(record.name, {
         record,
-        driver: maker.build(record),
+        driver: boundedDriver(maker.build(record), POOL_CALLS_LIMIT),
         health: { state: "faulted", why: "it is being opened" },
         opening: undefined,
         looking: undefined,

@@ -1,0 +1,38 @@
+import type { StorageDriver } from "../core/ports/storage-driver.ts";
+
+/**
+ * A driver of which at most `limit` calls are under way at once; more wait. Calls on a dead disk never end and keep
+ * their threads: so one dead pool cannot take those that the others need.
+ */
+export function boundedDriver(driver: StorageDriver, limit: number): StorageDriver {
+  let free = limit;
+  const waiting: (() => void)[] = [];
+  const bounded = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free++;
+      else next();
+    }
+  };
+  return {
+    traits: driver.traits,
+    open: (signal) => driver.open(signal),
+    close: (signal) => driver.close(signal),
+    health: (signal) => driver.health(signal),
+    facts: () => driver.facts(),
+    space: (signal) => bounded(() => driver.space(signal)),
+    prepare: (layer, options, signal) => bounded(() => driver.prepare(layer, options, signal)),
+    view: (layer, parent, signal) => bounded(() => driver.view(layer, parent, signal)),
+    commit: (active, as, signal) => bounded(() => driver.commit(active, as, signal)),
+    snapshot: (active, as, signal) => bounded(() => driver.snapshot(active, as, signal)),
+    remove: (layer, signal) => bounded(() => driver.remove(layer, signal)),
+    mounts: (layer, options, signal) => bounded(() => driver.mounts(layer, options, signal)),
+    usage: (layer, signal) => bounded(() => driver.usage(layer, signal)),
+    resize: (layer, size, signal) => bounded(() => driver.resize(layer, size, signal)),
+    list: (signal) => bounded(() => driver.list(signal)),
+  };
+}
