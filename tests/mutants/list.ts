@@ -259,11 +259,11 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: "What a crash left in a pool is never cleared away.",
   },
   {
-    name: "limits-not-restored",
+    name: "resize-not-recorded",
     file: TREE_DRIVER,
-    before: "      await this.#trees.limit(content, found.info.sizeBytes);\n",
-    after: "",
-    breaks: "A limit that a power cut took back is not set again.",
+    before: "    await shelf.rewriteRecord(info.id, { ...record, sizeBytes });\n",
+    after: "    void record;\n",
+    breaks: "A new size limit is set and not written down.",
     tests: DRIVER_TESTS,
   },
   {

@@ -20,12 +20,14 @@ import { MUTANTS, type Mutant } from "./list.ts";
  */
 
 const COPIED = [
-  "src",
-  "tests",
-  "package.json",
-  "vitest.config.ts",
-  "tsconfig.json",
-  "tsconfig.base.json",
+  ...["src", "tests", "docs", "package.json", "vitest.config.ts"],
+  ...[
+    "tsconfig.json",
+    "tsconfig.base.json",
+    "tsconfig.pure.json",
+    "tsconfig.shell.json",
+    "tsconfig.tests.json",
+  ],
 ];
 const TIMEOUT_MS = 900_000;
 const SCENARIOS = ["tests/scenario", "tests/simulation"];

@@ -52,13 +52,11 @@ export class Chaos {
     done: () => void = () => {},
   ): P {
     const wrapped: Record<string, Method> = {};
-    for (const name of Object.getOwnPropertyNames(Object.getPrototypeOf(port))) {
+    for (const [name, mark] of methodsOf(Object.getPrototypeOf(port))) {
       const member: unknown = Reflect.get(port, name);
       if (typeof member !== "function") continue;
       // A bound method has the type of any function: it is called as its port declares it.
       const bound = member.bind(port) as Method;
-      let mark = 7;
-      for (let at = 0; at < name.length; at++) mark = (mark * 31 + name.charCodeAt(at)) | 0;
       const codes = kind === "store" ? STORE_CODES : DISK_CODES;
       wrapped[name] = FREE.has(name)
         ? bound
@@ -117,4 +115,19 @@ export class Chaos {
     const code = codes[this.#random.below(codes.length)] ?? "unknown";
     return new Failure(code, `Injected: ${code}`);
   }
+}
+
+/** Names of a class's methods, each with a number for the trace; found once for each class. */
+const METHODS = new Map<object, readonly (readonly [string, number])[]>();
+
+function methodsOf(prototype: object): readonly (readonly [string, number])[] {
+  const known = METHODS.get(prototype);
+  if (known !== undefined) return known;
+  const found = Object.getOwnPropertyNames(prototype).map((name) => {
+    let mark = 7;
+    for (let at = 0; at < name.length; at++) mark = (mark * 31 + name.charCodeAt(at)) | 0;
+    return [name, mark] as const;
+  });
+  METHODS.set(prototype, found);
+  return found;
 }

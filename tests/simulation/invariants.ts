@@ -17,7 +17,7 @@ export const INVARIANTS = {
   6: "A volume never holds more than its size limit.",
   7: "No mount and no loop device leaks.",
   8: "A volume is never removed or renamed while a process has it mounted, or an engine is about to mount it.",
-  9: "Operations end: when nothing is wrong any more, none is running and every pool is up, within a bound.",
+  9: "Operations end: when nothing is wrong any more, none is running, what has expired is gone and every pool is up, within a bound.",
   10: "A layer that no volume has is never removed silently, and none is ever left behind by us.",
   11: "An answer tells what was so at some moment between question and answer.",
   12: "Nothing that nobody asked for happens: every change of a volume has a request, or time, as its cause.",

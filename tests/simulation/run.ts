@@ -140,7 +140,7 @@ async function heal(trial: NodeOnTrial): Promise<void> {
   checker.breach(9, `not whole after ${HEAL_BOUND_MS} ms: ${missing}`);
 }
 
-async function whatIsMissing({ node, checker }: NodeOnTrial): Promise<string> {
+async function whatIsMissing({ node, checker, machine }: NodeOnTrial): Promise<string> {
   if (node === undefined) return "the daemon";
   const { pools, operations } = node.services;
   const { health, driver } = pools.describe(DEFAULT_POOL);
@@ -150,10 +150,12 @@ async function whatIsMissing({ node, checker }: NodeOnTrial): Promise<string> {
   if (now.state === "faulted") return `pool, unnoticed: ${now.why}`;
   const running = (await operations.list()).filter(({ status }) => status.state === "running");
   if (running.length > 0) return `running: ${JSON.stringify(running)}`;
-  const half = [...checker.volumes.values()].filter(
-    ({ state }) => state === "creating" || state === "removing",
+  const late = [...checker.volumes.values()].filter(({ volume: { status }, state }) =>
+    status.state === "trashed" && state === "trashed"
+      ? status.expiresAt !== null && status.expiresAt <= machine.clock.now()
+      : state === "creating" || state === "removing",
   );
-  return half.map(({ volume, state }) => `${volume.name} is ${state}`).join(", ");
+  return late.map(({ volume, state }) => `${volume.name} is ${state}`).join(", ");
 }
 
 /** 1, 7 and 10, at the end. */
