@@ -35,19 +35,7 @@ export const hostFiles: Files = {
   stat: (path) =>
     absentIsUndefined(() => call("stat", path, async () => statOf(await lstat(path)))),
 
-  readText: (path) =>
-    absentIsUndefined(() =>
-      withOpen("read", path, LOOK, async (file) => {
-        const { size } = await file.stat();
-        if (size > TEXT_LIMIT_BYTES) {
-          throw new Failure(
-            "resource_exhausted",
-            `Cannot read ${path}: it has ${size} bytes, at most ${TEXT_LIMIT_BYTES} are read`,
-          );
-        }
-        return file.readFile("utf8");
-      }),
-    ),
+  readText: async (path) => (await syscallThreads.call("readTexts", [path], TEXT_LIMIT_BYTES))[0],
 
   readTexts: async (paths) => {
     const texts: (string | undefined)[] = [];

@@ -1,10 +1,12 @@
-import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Kernel } from "../core/ports/kernel.ts";
 import { parseMountInfo } from "./mountinfo.ts";
 import { readMountNamespaces } from "./namespaces.ts";
 import { syscallThreads } from "./syscall-threads.ts";
 
+/** Of the whole process, whichever thread reads it. */
+const MOUNT_TABLE = "/proc/self/mountinfo";
+const MOUNT_TABLE_LIMIT_BYTES = 64 * 1024 ** 2;
 /** How many qgroups of removed subvolumes are remembered for removal; the oldest are let go. */
 const STALE_QGROUP_LIMIT = 1_000;
 /** How many of them are tried at a time. */
@@ -22,7 +24,10 @@ let staleQgroups: StaleQgroup[] = [];
 export const hostKernel: Kernel = {
   mount: (request) => syscallThreads.call("mountRequest", request),
   unmount: (target) => syscallThreads.call("unmountTarget", target),
-  mountTable: async () => parseMountInfo(await readFile("/proc/self/mountinfo", "utf8")),
+  mountTable: async () => {
+    const [text] = await syscallThreads.call("readTexts", [MOUNT_TABLE], MOUNT_TABLE_LIMIT_BYTES);
+    return parseMountInfo(text ?? "");
+  },
   mountNamespaces: readMountNamespaces,
   statFileSystem: (path) => syscallThreads.call("statFileSystem", path),
   cloneFile: (source, target) => syscallThreads.call("cloneFile", source, target),

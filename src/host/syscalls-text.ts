@@ -1,7 +1,10 @@
 import { closeSync, constants as fs, fstatSync, openSync, readFileSync } from "node:fs";
 import { attempt, SyscallError } from "./libc.ts";
 
-/** `Files.readTexts`. From the event loop it would be five wake-ups for each file. */
+/**
+ * `Files.readText` and `readTexts`, and what procfs tells. By promises it would be five wake-ups of another thread for
+ * each file, which is most of the time that a Mount takes.
+ */
 export function readTexts(
   paths: readonly string[],
   limitBytes: number,

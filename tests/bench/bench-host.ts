@@ -112,6 +112,14 @@ export class BenchHost implements AsyncDisposable {
     return ((count - before) / (performance.now() - begin)) * 1_000;
   }
 
+  /** Processor time that lagand has taken since it was started, all threads, in milliseconds. */
+  processorMs(): number {
+    const stat = readFileSync(`/proc/${this.machine.lagand.pid}/stat`, "utf8");
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // utime and stime, in ticks of 10 ms (proc(5)).
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
   /** Resident memory of lagand in megabytes. */
   residentMb(): number {
     const status = readFileSync(`/proc/${this.machine.lagand.pid}/status`, "utf8");

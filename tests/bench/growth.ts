@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { call } from "../real/unix-http.ts";
 import { BenchHost } from "./bench-host.ts";
@@ -10,6 +11,7 @@ const CREATES = 200;
 const STARTS = 5;
 const LISTS = 11;
 const COMMANDS = 11;
+const SYNCED = Buffer.alloc(4096, 1);
 
 /** What of the daemon is measured at each number of volumes. */
 export const GROWING = ["mount", "create", "start", "list", "command"] as const;
@@ -79,7 +81,9 @@ let created = 0;
 
 async function measureCreates(host: BenchHost): Promise<readonly Figure[]> {
   const client = await host.connect();
-  const samples: Record<string, number[]> = { Create: [], Remove: [] };
+  const samples: Record<string, number[]> = { Create: [], Remove: [], synced: [] };
+  const path = host.machine.namespace.inside(host.disk("synced"));
+  const file = await open(path, "w");
   for (let n = 0; n < CREATES; n++) {
     const request = { Name: `created-${created++}`, Opts: { size: "1G" } };
     for (const endpoint of ["Create", "Remove"]) {
@@ -87,11 +91,22 @@ async function measureCreates(host: BenchHost): Promise<readonly Figure[]> {
       await client.call(endpoint, request);
       samples[endpoint]?.push(performance.now() - begin);
     }
+    const begin = performance.now();
+    await file.write(SYNCED);
+    await file.sync();
+    samples["synced"]?.push(performance.now() - begin);
   }
+  await file.close();
   client.close();
   const of = (endpoint: string) => samples[endpoint] ?? [];
   return [
     { what: "Create p50", value: median(of("Create")), unit: "ms", target: { atMost: 5 } },
+    { what: "one synced write of 4 KB to that disk p50", value: median(of("synced")), unit: "ms" },
+    {
+      what: "Create in synced writes",
+      value: median(of("Create")) / median(of("synced")),
+      unit: "ratio",
+    },
     { what: "Create p99", value: quantile(of("Create"), 0.99), unit: "ms" },
     { what: "Remove (to the trash) p50", value: median(of("Remove")), unit: "ms" },
   ];
@@ -101,9 +116,11 @@ async function measureStarts(host: BenchHost): Promise<readonly Figure[]> {
   const { lagand } = host.machine;
   const orderly: number[] = [];
   const crashed: number[] = [];
+  const processor: number[] = [];
   for (let n = 0; n < STARTS; n++) {
     await lagand.stop();
     orderly.push(await host.startLagand());
+    processor.push(host.processorMs());
     await lagand.kill();
     crashed.push(await host.startLagand());
   }
@@ -114,6 +131,7 @@ async function measureStarts(host: BenchHost): Promise<readonly Figure[]> {
       unit: "ms",
       target: { atMost: 1_000 },
     },
+    { what: "processor time of that start", value: median(processor), unit: "ms" },
     { what: "start to listening after kill -9", value: median(crashed), unit: "ms" },
     {
       what: "resident memory after a start",

@@ -1,4 +1,4 @@
-import { cpus, release, totalmem } from "node:os";
+import { cpus, loadavg, release, totalmem } from "node:os";
 import { formatTarget, formatValue, isMet, type Table } from "./figure.ts";
 import { benchFio } from "./fio.ts";
 import { benchGrowth, GROWING, type Growing } from "./growth.ts";
@@ -13,7 +13,7 @@ names: run, ${GROWING.join(", ")}, memory, kernel, fio; none means all`;
 const OPERATIONS = 20_000;
 
 function print({ title, rows }: Table): void {
-  console.log(`\n## ${title}\n`);
+  console.log(`\n## ${title}\n\nLoad average of the machine: ${loadavg()[0]?.toFixed(1)}\n`);
   console.log("| what | figure | target | verdict | note |\n|---|---|---|---|---|");
   for (const figure of rows) {
     const met = isMet(figure);
