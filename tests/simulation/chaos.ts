@@ -8,7 +8,6 @@ type Method = (...args: readonly unknown[]) => unknown;
 
 const STORE_CODES: readonly FailureCode[] = ["unavailable", "unknown"];
 const DISK_CODES: readonly FailureCode[] = ["data_loss", "resource_exhausted", "unavailable"];
-const FOREVER = new AbortController().signal;
 /** Never fail and take no time. */
 const FREE: ReadonlySet<string> = new Set(["constructor", "watch", "close"]);
 
@@ -27,6 +26,8 @@ export class Chaos {
   calls = 0;
   hash = 0;
   readonly #clock: SimClock;
+  /** Of this schedule alone: sleepers that it leaves behind hang on its signal, and go with it. */
+  readonly #forever: AbortSignal = new AbortController().signal;
   readonly #random: SimRandom;
   readonly #plan: Plan;
   readonly #crash: (life: Life) => void;
@@ -108,7 +109,7 @@ export class Chaos {
     if (this.#random.below(10_000) >= this.#plan.slowPer10k) return;
     const tail = this.#random.below(100);
     const mostMs = tail < 70 ? 20 : tail < 95 ? 1_000 : 45_000;
-    await this.#clock.sleep(1 + this.#random.below(mostMs), FOREVER);
+    await this.#clock.sleep(1 + this.#random.below(mostMs), this.#forever);
   }
 
   #failure(codes: readonly FailureCode[]): Failure {

@@ -44,6 +44,8 @@ export class NodeOnTrial {
   readonly #store: SimStoreDisk = emptyStoreDisk();
   #runtime: SimStoreDisk = emptyStoreDisk();
   #stop = new AbortController();
+  /** Of this schedule alone, as that of {@link Chaos}. */
+  readonly #forever: AbortSignal = new AbortController().signal;
   /** Told when the daemon dies, once each. */
   readonly #waiting = new Set<() => void>();
 
@@ -101,7 +103,8 @@ export class NodeOnTrial {
     this.life = undefined;
     this.node = undefined;
     this.machine.crash();
-    // The dead process's signal is left alone: nobody tells it anything.
+    // The dead hear nothing and can do nothing, but Node keeps a combined signal for as long as somebody listens to it.
+    this.#stop.abort(this.#stop);
     this.#stop = new AbortController();
     for (const tell of this.#waiting) tell();
     this.#waiting.clear();
@@ -128,7 +131,7 @@ export class NodeOnTrial {
 
   /** Waits in simulated time. */
   sleep(durationMs: number): Promise<void> {
-    return this.machine.clock.sleep(durationMs, FOREVER);
+    return this.machine.clock.sleep(durationMs, this.#forever);
   }
 
   /** The disk under the pools is full, but for a little. */
@@ -185,8 +188,8 @@ export class NodeOnTrial {
     });
     const layer = newId<LayerId>(ports.clock, ports.random);
     const owner = { uid: 0, gid: 0, mode: 0o755 };
-    await driver.open(FOREVER);
-    await driver.prepare(layer, { parent: null, sizeBytes: null, owner }, FOREVER);
+    await driver.open(this.#forever);
+    await driver.prepare(layer, { parent: null, sizeBytes: null, owner }, this.#forever);
     this.orphan = layer;
   }
 
@@ -230,8 +233,6 @@ export class NodeOnTrial {
     };
   }
 }
-
-const FOREVER = new AbortController().signal;
 
 /** What was thrown, with its causes. */
 export function describe(thrown: unknown): string {

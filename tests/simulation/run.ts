@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { INVARIANTS, type Violation } from "./invariants.ts";
 import { DEFAULT_POOL, NodeOnTrial } from "./node-on-trial.ts";
 import type { Trouble } from "./plan.ts";
@@ -24,6 +25,8 @@ export interface Outcome {
 
 /** Runs the schedule of one seed: chaos, then healing, then a look at everything. */
 export async function runSchedule(seed: number): Promise<Outcome> {
+  // A turn of the real event loop: within one, weakly held signals are kept, and a long soak would fill the heap.
+  await setImmediate();
   const trial = new NodeOnTrial(seed);
   const { clock } = trial.machine;
   const users = new Users(trial);

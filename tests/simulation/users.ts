@@ -323,6 +323,7 @@ export class Users {
     // What a lost request began, the store may have got in its last moment.
     if (answer.was !== "lost") checker.requests.delete(request);
     else if (verb === "mount") this.#noteTry(name, "lost");
+    if (answer.was === "lost") patience.abort(GAVE_UP);
     this.answered++;
     return answer;
   }
