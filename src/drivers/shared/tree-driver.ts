@@ -27,9 +27,6 @@ import {
 import { Shelf, type ShelvedLayer } from "./shelf.ts";
 import type { Trees } from "./trees.ts";
 
-/** For work that must end although the call that began it was aborted. */
-const NEVER: AbortSignal = new AbortController().signal;
-
 /** A StorageDriver over any {@link Trees}: the contract's rules, once for all of them. */
 export class TreeDriver implements StorageDriver {
   readonly traits: DriverTraits;
@@ -85,11 +82,10 @@ export class TreeDriver implements StorageDriver {
     if (this.#shelf === undefined) return { state: "faulted", why: this.#closedBecause };
     const health = await this.#trees.health();
     if (health.state !== "up") return health;
-    if (this.#damaged.length === 0) {
-      return this.#stuck === undefined ? health : { state: "warning", why: this.#stuck };
-    }
     const ids = this.#damaged.join(", ");
-    return { state: "warning", why: `The record of these layers is damaged: ${ids}; restore them` };
+    const damaged = `The record of these layers is damaged: ${ids}; restore them`;
+    const why = ids === "" ? this.#stuck : damaged;
+    return why === undefined ? health : { state: "warning", why };
   }
 
   facts(): DriverFacts {
@@ -289,7 +285,7 @@ export class TreeDriver implements StorageDriver {
       await this.#settleNames();
     } catch (thrown) {
       // So that it holds no room until the next open, which clears what cannot be cleared now.
-      await this.#discard(draft, NEVER).catch(() => undefined);
+      await this.#discard(draft, new AbortController().signal).catch(() => undefined);
       throw thrown;
     } finally {
       this.#needed.delete(layer);
