@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type CommandOptions, type Outcome, run, succeeded } from "./command.ts";
 import { Engine } from "./engine.ts";
-import { Lagand } from "./lagand.ts";
+import { Lagand, NODE_ENVIRONMENT } from "./lagand.ts";
 import { Namespace } from "./namespace.ts";
 import { Podman } from "./podman.ts";
 
@@ -56,7 +56,7 @@ export class Machine implements AsyncDisposable {
   lagan(...args: readonly string[]): Promise<Outcome> {
     const entry = join(REPOSITORY, "src/bin/lagan.ts");
     const argv = [process.execPath, entry, "--host", this.lagand.address, ...args];
-    return run(argv, { env: this.#clientEnv });
+    return run(argv, { env: { ...this.#clientEnv, ...NODE_ENVIRONMENT } });
   }
 
   /** {@link lagan} that must succeed: its standard output, trimmed. */
