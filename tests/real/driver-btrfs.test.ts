@@ -34,7 +34,9 @@ async function prepared(driver: StorageDriver, layer: LayerId): Promise<string> 
 }
 
 describe("a loop file on a disk that fills up", () => {
-  it("warns, is faulted when the disk is full, and comes back when there is room", async () => {
+  it("warns, is faulted when the disk is full, and comes back when there is room", {
+    retry: 2,
+  }, async () => {
     const host = await scratch.mount(await scratch.image("host.img", ["mkfs.ext4", "-q"]));
     const driver = createBtrfsDriver(join(host, "pool"), { size: "400M" }, ports);
     await driver.open(LIVE);
