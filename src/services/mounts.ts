@@ -3,8 +3,9 @@ import type { VolumeId } from "../core/id.ts";
 import { quote } from "../core/name.ts";
 import type { Clock, UnixMs } from "../core/ports/clock.ts";
 import type { Engine, EngineContainer } from "../core/ports/engine.ts";
-import type { Kernel, MountEntry, MountNamespace, MountRequest } from "../core/ports/kernel.ts";
+import type { Kernel, MountEntry, MountNamespace } from "../core/ports/kernel.ts";
 import type { Log } from "../core/ports/log.ts";
+import type { LayerMount } from "../core/ports/storage-driver.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
@@ -264,7 +265,7 @@ function lostIsUndefined(thrown: unknown): undefined {
   if (!(thrown instanceof Failure) || thrown.code !== "data_loss") throw thrown;
 }
 
-function plainPath(mounts: readonly Omit<MountRequest, "target">[]): string {
+function plainPath(mounts: readonly LayerMount[]): string {
   const [only, ...more] = mounts;
   if (only?.type !== "bind" || more.length > 0) {
     throw new Failure(

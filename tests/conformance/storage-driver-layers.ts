@@ -75,7 +75,7 @@ function commitTests(check: Check): void {
       await prepare(driver, A);
       await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject({ code: "unimplemented" });
     },
-    (traits) => !hasSnapshots(traits),
+    (traits) => !hasLayers(traits),
   );
 }
 
@@ -134,6 +134,20 @@ function parentTests(check: Check): void {
     hasLayers,
   );
   check(
+    "15 a parent goes and its children stay whole",
+    async ({ driver, fixture, reopen }) => {
+      await prepare(driver, A);
+      await put(fixture, driver, A, "file", "base");
+      await driver.commit(A, B, LIVE);
+      await prepare(driver, C, { parent: B });
+      await driver.remove(B, LIVE);
+      await driver.remove(B, LIVE);
+      expect(await driver.list(LIVE)).toEqual([info(C, "active", { parent: B })]);
+      expect(await textOf(fixture, await reopen(), C, "file")).toBe("base");
+    },
+    (traits) => hasLayers(traits) && traits.independentLayers,
+  );
+  check(
     "15 a parent cannot be removed, and the refusal names a child",
     async ({ driver, fixture }) => {
       await prepare(driver, A);
@@ -149,6 +163,6 @@ function parentTests(check: Check): void {
       await driver.remove(B, LIVE);
       expect(await driver.list(LIVE)).toEqual([]);
     },
-    hasLayers,
+    (traits) => hasLayers(traits) && !traits.independentLayers,
   );
 }

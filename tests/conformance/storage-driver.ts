@@ -203,14 +203,19 @@ function lookTests(check: Check, { traits }: DriverHarness): void {
     expect(writable).toMatchObject({ type: "bind", options: [] });
     expect(readOnly).toEqual({ ...writable, options: ["ro"] });
   });
-  check("16 a committed layer or an absent one has no mounts", async ({ driver }) => {
-    const options = { readOnly: true };
-    await expect(driver.mounts(A, options, LIVE)).rejects.toMatchObject({ code: "not_found" });
-    await prepare(driver, A);
-    await driver.commit(A, B, LIVE);
-    const refused = { code: "failed_precondition" };
-    await expect(driver.mounts(B, options, LIVE)).rejects.toMatchObject(refused);
-  });
+  check(
+    "16 a committed layer is mounted read-only alone, an absent one never",
+    async ({ driver }) => {
+      const options = { readOnly: true };
+      await expect(driver.mounts(A, options, LIVE)).rejects.toMatchObject({ code: "not_found" });
+      await prepare(driver, A);
+      await driver.commit(A, B, LIVE);
+      const refused = { code: "failed_precondition" };
+      await expect(driver.mounts(B, { readOnly: false }, LIVE)).rejects.toMatchObject(refused);
+      const [mount] = await driver.mounts(B, options, LIVE);
+      expect(mount?.options).toContain("ro");
+    },
+  );
   check("17 usage follows what is written", async ({ driver, fixture }) => {
     await expect(driver.usage(A, LIVE)).rejects.toMatchObject({ code: "not_found" });
     await prepare(driver, A);

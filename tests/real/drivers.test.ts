@@ -15,6 +15,7 @@ const DIRECTORY_TRAITS: DriverTraits = {
   liveSnapshots: false,
   instantClones: false,
   layers: false,
+  independentLayers: true,
   instantUsage: false,
 };
 const BTRFS_TRAITS: DriverTraits = {
@@ -22,6 +23,7 @@ const BTRFS_TRAITS: DriverTraits = {
   liveSnapshots: "atomic",
   instantClones: true,
   layers: true,
+  independentLayers: true,
   instantUsage: true,
 };
 

@@ -85,7 +85,7 @@ export interface WirePool {
   readonly traits: {
     /** What a writer over a volume's limit gets; null: the pool cannot limit volumes. */
     readonly sizeLimit: "EDQUOT" | "ENOSPC" | null;
-    readonly liveSnapshots: "atomic" | "per-file" | null;
+    readonly liveSnapshots: "atomic" | "frozen" | "per-file" | null;
     readonly instantClones: boolean;
     readonly instantUsage: boolean;
   };

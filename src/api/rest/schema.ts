@@ -123,7 +123,7 @@ export const POOL: z.ZodType<WirePool> = named(
         .enum(["EDQUOT", "ENOSPC"])
         .nullable()
         .describe("What a writer over the limit gets; null: volumes cannot be limited"),
-      liveSnapshots: z.enum(["atomic", "per-file"]).nullable(),
+      liveSnapshots: z.enum(["atomic", "frozen", "per-file"]).nullable(),
       instantClones: z.boolean(),
       instantUsage: z.boolean(),
     }),

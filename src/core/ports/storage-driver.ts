@@ -5,12 +5,17 @@ import type { MountRequest } from "./kernel.ts";
 export interface DriverTraits {
   /** Enforces `sizeBytes`; without it a limit is refused. What a writer over the limit gets: `EDQUOT` or `ENOSPC`. */
   readonly sizeLimit: { readonly errno: "EDQUOT" | "ENOSPC" } | false;
-  /** `snapshot()` of an active layer: at one instant; file by file; or not at all. */
-  readonly liveSnapshots: "atomic" | "per-file" | false;
+  /**
+   * `snapshot()` of a layer that is being written: at one instant; at one instant for which its file system is frozen;
+   * file by file; or not at all.
+   */
+  readonly liveSnapshots: "atomic" | "frozen" | "per-file" | false;
   /** `prepare` and `view` with a parent take no time that grows with the layer. */
   readonly instantClones: boolean;
   /** Takes a parent at all. */
   readonly layers: boolean;
+  /** A layer can be removed while layers made from it stay. */
+  readonly independentLayers: boolean;
   /** `usage()` is read from the driver's books, not counted by walking the tree. */
   readonly instantUsage: boolean;
 }
@@ -30,6 +35,12 @@ export interface LayerUsage {
   readonly referencedBytes: number;
   /** Bytes that removing the layer would free. */
   readonly exclusiveBytes: number;
+}
+
+/** How to reach a layer's root: what to give to mount(2), with `target` left for the caller. */
+export interface LayerMount extends Omit<MountRequest, "target"> {
+  /** Where in what is mounted the layer's root is, relative; absent: its top. */
+  readonly root?: string;
 }
 
 /** Ownership of a new layer's root, applied only by a `prepare` without parent. Unset: 0:0 and 0755. */
@@ -103,20 +114,26 @@ export interface StorageDriver {
   view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void>;
   /** 13. The active layer `active` becomes the committed layer `as`; `active` is gone. Done already is success. */
   commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
-  /** 14. `as` is a committed copy of `active` as it is now; `active` goes on. Without the trait: `unimplemented`. */
+  /**
+   * 14. `as` is a committed copy of `active` as it is now; `active` goes on. With `liveSnapshots` false only of a layer
+   *     that nobody has mounted: what the driver sees mounted is `failed_precondition`. Without `layers`: `unimplemented`.
+   */
   snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
-  /** 15. Absent is success; a layer that is a parent: `failed_precondition`, naming one child. */
+  /**
+   * 15. Absent is success. A layer that is a parent: with `independentLayers` its children stay whole, and go on
+   *     naming it; without: `failed_precondition`, naming one child.
+   */
   remove(layer: LayerId, signal: AbortSignal): Promise<void>;
   /**
-   * 16. How to reach the layer's root: what to give to mount(2), with `target` left for the caller. A single
-   *     `bind` with no options but `ro`/`rbind` means that `source` can be used as it is. Never mounts. A committed layer:
-   *     `failed_precondition`; absent: `not_found`. A view is always `ro`.
+   * 16. How to reach the layer's root. A single `bind` without options means that `source` can be used as it is. May
+   *     attach what the mount needs, and mount what the pool keeps mounted anyway. A view and a committed layer are
+   *     always `ro`; a committed one asked for writing: `failed_precondition`; absent: `not_found`.
    */
   mounts(
     layer: LayerId,
     options: { readonly readOnly: boolean },
     signal: AbortSignal,
-  ): Promise<readonly Omit<MountRequest, "target">[]>;
+  ): Promise<readonly LayerMount[]>;
   /** 17. Absent: `not_found`. May lag behind writers by the file system's commit interval. */
   usage(layer: LayerId, signal: AbortSignal): Promise<LayerUsage>;
   /** 18. Sets the limit of an active layer, null lifts it; below what is referenced: `failed_precondition`; as 9. */

@@ -20,6 +20,7 @@ export class DirectoryTrees implements Trees {
     liveSnapshots: false,
     instantClones: false,
     layers: false,
+    independentLayers: true,
     instantUsage: false,
   };
   readonly settlesNames = false;

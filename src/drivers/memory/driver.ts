@@ -1,10 +1,10 @@
 import { Failure } from "../../core/failure.ts";
 import type { LayerId } from "../../core/id.ts";
-import type { MountRequest } from "../../core/ports/kernel.ts";
 import type {
   DriverFacts,
   DriverTraits,
   LayerInfo,
+  LayerMount,
   LayerUsage,
   NewLayer,
   PoolHealth,
@@ -61,6 +61,8 @@ export class MemoryDriver implements StorageDriver {
     liveSnapshots: "atomic",
     instantClones: true,
     layers: true,
+    // The stricter kind, so that the services are tried on both.
+    independentLayers: false,
     instantUsage: true,
   };
   readonly #storage: MemoryStorage;
@@ -141,10 +143,10 @@ export class MemoryDriver implements StorageDriver {
     layer: LayerId,
     options: { readonly readOnly: boolean },
     signal: AbortSignal,
-  ): Promise<readonly Omit<MountRequest, "target">[]> {
+  ): Promise<readonly LayerMount[]> {
     this.#up(signal);
     const { kind } = this.#get(layer).info;
-    if (kind === "committed") {
+    if (kind === "committed" && !options.readOnly) {
       throw new Failure("failed_precondition", `Cannot mount ${layer}: it is committed`);
     }
     const readOnly = options.readOnly || kind === "view";

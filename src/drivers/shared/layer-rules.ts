@@ -55,6 +55,11 @@ export function ensureCanLimit(
   );
 }
 
+/** For what only a driver with layers can do. */
+export function hasNoLayers(attempt: string): Failure {
+  return new Failure("unimplemented", `${attempt}: this pool's driver has no layers`);
+}
+
 /** @throws {Failure} `unimplemented` when the driver takes no parents. */
 export function ensureCanLayer(
   attempt: string,

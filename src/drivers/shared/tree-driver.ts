@@ -1,11 +1,11 @@
 import { Failure } from "../../core/failure.ts";
 import type { LayerId } from "../../core/id.ts";
 import type { Files } from "../../core/ports/files.ts";
-import type { MountRequest } from "../../core/ports/kernel.ts";
 import type {
   DriverFacts,
   DriverTraits,
   LayerInfo,
+  LayerMount,
   LayerUsage,
   NewLayer,
   PoolHealth,
@@ -21,6 +21,7 @@ import {
   ensureFound,
   ensureSame,
   exists,
+  hasNoLayers,
   isCommitOf,
   isInTheWay,
 } from "./layer-rules.ts";
@@ -162,9 +163,7 @@ export class TreeDriver implements StorageDriver {
   async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
     const attempt = `Cannot snapshot layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
-    if (this.traits.liveSnapshots === false) {
-      throw new Failure("unimplemented", `${attempt}: this pool's driver has no live snapshots`);
-    }
+    if (!this.traits.layers) throw hasNoLayers(attempt);
     const after = await shelf.find(as);
     if (after !== undefined) {
       if (!isCommitOf(after, active)) throw exists(attempt, as);
@@ -206,12 +205,12 @@ export class TreeDriver implements StorageDriver {
     layer: LayerId,
     options: { readonly readOnly: boolean },
     signal: AbortSignal,
-  ): Promise<readonly Omit<MountRequest, "target">[]> {
+  ): Promise<readonly LayerMount[]> {
     const attempt = `Cannot mount layer ${layer}`;
     const shelf = await this.#up(signal);
     const { info } = ensureFound(attempt, await shelf.find(layer));
-    if (info.kind === "committed") {
-      throw new Failure("failed_precondition", `${attempt}: it is committed; mount a view of it`);
+    if (info.kind === "committed" && !options.readOnly) {
+      throw new Failure("failed_precondition", `${attempt} for writing: it is committed`);
     }
     const readOnly = options.readOnly || info.kind === "view";
     return [{ type: "bind", source: shelf.content(layer), options: readOnly ? ["ro"] : [] }];
@@ -395,6 +394,7 @@ export class TreeDriver implements StorageDriver {
     for (const [child, parent] of this.#needed) {
       if (parent === layer) return child;
     }
-    return this.traits.layers ? shelf.findChild(layer) : undefined;
+    const bound = this.traits.layers && !this.traits.independentLayers;
+    return bound ? shelf.findChild(layer) : undefined;
   }
 }
