@@ -19,7 +19,9 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     }
   };
   return {
-    traits: driver.traits,
+    get traits() {
+      return driver.traits;
+    },
     open: (signal) => driver.open(signal),
     close: (signal) => driver.close(signal),
     health: (signal) => driver.health(signal),

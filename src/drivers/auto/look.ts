@@ -2,6 +2,7 @@ import { Failure } from "../../core/failure.ts";
 import type { PoolLook } from "../../core/pool/choose.ts";
 import type { Exec } from "../../core/ports/exec.ts";
 import type { DriverPorts } from "../shared/ports.ts";
+import { canCloneFiles } from "../shared/reflink.ts";
 
 const PROBE_TIMEOUT_MS = 10_000;
 
@@ -12,31 +13,12 @@ export async function lookForPool(
   signal: AbortSignal,
 ): Promise<PoolLook> {
   const { type, availableBytes } = await ports.kernel.statFileSystem(directory);
-  const reflink = await canClone(directory, ports);
+  const reflink = await canCloneFiles(directory, ports);
   const btrfsLoop =
     (await ports.files.stat("/dev/loop-control")) !== undefined &&
     (await runs(ports.exec, ["mkfs.btrfs", "--version"], signal)) &&
     (await kernelHasBtrfs(ports, signal));
   return { fileSystem: type, availableBytes, reflink, btrfsLoop };
-}
-
-async function canClone(directory: string, { files, kernel }: DriverPorts): Promise<boolean> {
-  const [source, target] = [`${directory}/.reflink-probe`, `${directory}/.reflink-probe-copy`];
-  const clear = async (): Promise<void> => {
-    await files.remove(target);
-    await files.remove(source);
-  };
-  await clear();
-  try {
-    await files.createSparse(source, 4096);
-    await kernel.cloneFile(source, target);
-    return true;
-  } catch (thrown) {
-    if (thrown instanceof Failure && thrown.code === "unimplemented") return false;
-    throw thrown;
-  } finally {
-    await clear();
-  }
 }
 
 /** Built in, loaded, or a module that a mount will load. */

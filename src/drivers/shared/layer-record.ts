@@ -62,7 +62,7 @@ export function describeLayer(id: LayerId, record: LayerRecord): LayerInfo {
 export function damaged(id: LayerId): Failure {
   return new Failure(
     "data_loss",
-    `Cannot use layer ${id}: its file ${RECORD_FILE} is missing or damaged; its content is still there, in ${CONTENT_DIRECTORY} beside it`,
+    `Cannot use layer ${id}: its file ${RECORD_FILE} is missing or damaged; its content is still there, beside it`,
   );
 }
 

@@ -81,6 +81,7 @@ export async function ensureFits(
   sizeBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
+  if (trees.ensureFits) return trees.ensureFits(attempt, content, sizeBytes, signal);
   const { referencedBytes } = await trees.usage(content, signal);
   if (referencedBytes <= sizeBytes) return;
   throw new Failure(

@@ -3,7 +3,6 @@ import { isId, type LayerId } from "../../core/id.ts";
 import type { Files } from "../../core/ports/files.ts";
 import type { LayerInfo } from "../../core/ports/storage-driver.ts";
 import {
-  CONTENT_DIRECTORY,
   damaged,
   describeLayer,
   formatLayerRecord,
@@ -38,12 +37,18 @@ export class Shelf {
   readonly #files: Files;
   readonly #root: string;
   readonly #syncNames: boolean;
+  readonly #contentName: string;
 
   /** @param options `syncNames`: false when the caller makes the names of new layers durable. */
-  constructor(root: string, files: Files, options: { readonly syncNames: boolean }) {
+  constructor(
+    root: string,
+    files: Files,
+    options: { readonly syncNames: boolean; readonly contentName: string },
+  ) {
     this.#root = root;
     this.#files = files;
     this.#syncNames = options.syncNames;
+    this.#contentName = options.contentName;
   }
 
   async ensureMade(): Promise<void> {
@@ -51,9 +56,9 @@ export class Shelf {
     await this.#files.ensureDirectory(`${this.#root}/tmp`, { mode: 0o700 });
   }
 
-  /** Directory of a layer's own content. */
+  /** Where a layer's own content is. */
   content(layer: LayerId): string {
-    return `${this.#root}/layers/${layer}/${CONTENT_DIRECTORY}`;
+    return `${this.#root}/layers/${layer}/${this.#contentName}`;
   }
 
   /** @throws {Failure} `data_loss` when the layer is there without a record that can be read. */

@@ -25,12 +25,13 @@ import {
   isCommitOf,
   isInTheWay,
 } from "./layer-rules.ts";
+import { Lineage } from "./lineage.ts";
+import { Settling } from "./settling.ts";
 import { Shelf, type ShelvedLayer } from "./shelf.ts";
 import type { Trees } from "./trees.ts";
 
 /** A StorageDriver over any {@link Trees}: the contract's rules, once for all of them. */
 export class TreeDriver implements StorageDriver {
-  readonly traits: DriverTraits;
   readonly #trees: Trees;
   readonly #files: Files;
   #shelf: Shelf | undefined;
@@ -38,19 +39,20 @@ export class TreeDriver implements StorageDriver {
   #closedBecause = "it is not open";
   /** Directories under `tmp` that a call is working on: an `open` meanwhile lets them be. */
   readonly #underWork = new Set<string>();
-  /** Layers being made, and the parents that they need; parents being removed. */
-  readonly #needed = new Map<LayerId, LayerId>();
-  readonly #going = new Set<LayerId>();
-  /** Layers whose note may be there, as far as this process has written it. */
-  readonly #unsettled = new Set<LayerId>();
+  readonly #lineage = new Lineage();
+  readonly #settling: Settling;
   #damaged: readonly LayerId[] = [];
   /** Why something of a removed layer was still there after the last `open`. */
   #stuck: string | undefined;
 
   constructor(trees: Trees, files: Files) {
-    this.traits = trees.traits;
     this.#trees = trees;
     this.#files = files;
+    this.#settling = new Settling(trees);
+  }
+
+  get traits(): DriverTraits {
+    return this.#trees.traits;
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -59,6 +61,7 @@ export class TreeDriver implements StorageDriver {
     try {
       const shelf = new Shelf(await this.#trees.open(signal), this.#files, {
         syncNames: !this.#trees.settlesNames,
+        contentName: this.#contentName,
       });
       await shelf.ensureMade();
       await this.#clearLeftovers(shelf, signal);
@@ -107,7 +110,7 @@ export class TreeDriver implements StorageDriver {
     const found = await shelf.find(layer);
     if (found !== undefined) {
       ensureSame(attempt, found.info, "active", parent);
-      await this.#limit(shelf, found, sizeBytes, signal);
+      await this.#settling.limit(shelf, found, sizeBytes, signal);
       await this.#settleNames();
       return;
     }
@@ -117,7 +120,7 @@ export class TreeDriver implements StorageDriver {
       { ...NEW_RECORD, parent, sizeBytes },
       signal,
       async (content) => {
-        if (parent === null) await this.#trees.create(content, owner);
+        if (parent === null) await this.#trees.create(content, owner, sizeBytes);
         else await this.#copyParent(shelf, attempt, parent, content, { readOnly: false });
         if (sizeBytes === null) return;
         if (parent !== null) await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
@@ -148,16 +151,17 @@ export class TreeDriver implements StorageDriver {
     const after = await shelf.find(as);
     if (after === undefined) {
       const { record } = ensureActive(attempt, before);
+      await this.#trees.retire?.(shelf.content(active), attempt, signal);
       await this.#trees.flush(shelf.content(active), signal);
       await shelf.rewriteRecord(active, { ...record, committedAs: as, committedFrom: active });
       signal.throwIfAborted();
-      await this.#unsettle(shelf, as);
+      await this.#settling.begin(shelf, as);
       signal.throwIfAborted();
       await shelf.rename(active, as);
     } else if (before !== undefined || !isCommitOf(after, active)) {
       throw exists(attempt, as);
     }
-    await this.#settle(shelf, as);
+    await this.#settling.settle(shelf, as);
   }
 
   async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
@@ -173,31 +177,26 @@ export class TreeDriver implements StorageDriver {
     const { record } = ensureActive(attempt, await shelf.find(active));
     const copy = { ...record, sizeBytes: null, committedAs: as, committedFrom: active };
     await this.#make(shelf, as, copy, signal, (content) =>
-      this.#trees.copy(shelf.content(active), content, { readOnly: true }),
+      this.#trees.copy(shelf.content(active), content, { readOnly: true, live: true }),
     );
   }
 
   async remove(layer: LayerId, signal: AbortSignal): Promise<void> {
+    const attempt = `Cannot remove layer ${layer}`;
     const shelf = await this.#up(signal);
-    this.#going.add(layer);
     const leftover = shelf.removedOf(layer);
     this.#underWork.add(leftover);
     try {
-      const child = await this.#findChild(shelf, layer);
-      if (child !== undefined) {
-        throw new Failure(
-          "failed_precondition",
-          `Cannot remove layer ${layer}: layer ${child} is made from it; remove that one first`,
-          { detail: { child } },
-        );
-      }
-      await this.#discard(leftover, signal);
-      signal.throwIfAborted();
-      await shelf.withdraw(layer);
-      await this.#discard(leftover, signal);
+      await this.#lineage.removing(layer, async () => {
+        await this.#ensureNoChild(shelf, attempt, layer);
+        await this.#discard(leftover, signal);
+        signal.throwIfAborted();
+        await this.#trees.retire?.(shelf.content(layer), attempt, signal);
+        await shelf.withdraw(layer);
+        await this.#discard(leftover, signal);
+      });
     } finally {
       this.#underWork.delete(leftover);
-      this.#going.delete(layer);
     }
   }
 
@@ -213,6 +212,10 @@ export class TreeDriver implements StorageDriver {
       throw new Failure("failed_precondition", `${attempt} for writing: it is committed`);
     }
     const readOnly = options.readOnly || info.kind === "view";
+    if (this.#trees.mounts !== undefined) {
+      const sealed = info.kind !== "active";
+      return this.#trees.mounts(shelf.content(layer), { readOnly, sealed }, signal);
+    }
     return [{ type: "bind", source: shelf.content(layer), options: readOnly ? ["ro"] : [] }];
   }
 
@@ -227,7 +230,7 @@ export class TreeDriver implements StorageDriver {
     const shelf = await this.#up(signal);
     ensureCanLimit(attempt, this.traits, sizeBytes);
     const found = ensureActive(attempt, await shelf.find(layer));
-    await this.#limit(shelf, found, sizeBytes, signal);
+    await this.#settling.limit(shelf, found, sizeBytes, signal);
   }
 
   async list(signal: AbortSignal): Promise<readonly LayerInfo[]> {
@@ -235,6 +238,10 @@ export class TreeDriver implements StorageDriver {
     const { whole, damaged } = await shelf.list();
     this.#damaged = damaged;
     return whole.map(({ info }) => info);
+  }
+
+  get #contentName(): string {
+    return this.#trees.contentName ?? CONTENT_DIRECTORY;
   }
 
   /** True when it is open and its storage is up: an open again then disturbs no call that is under way. */
@@ -269,25 +276,25 @@ export class TreeDriver implements StorageDriver {
   ): Promise<void> {
     const draft = shelf.draftOf(layer);
     this.#underWork.add(draft);
-    if (record.parent !== null) this.#needed.set(layer, record.parent);
     try {
-      await this.#discard(draft, signal);
-      await shelf.draft(layer);
-      signal.throwIfAborted();
-      // Before the content: with a new subvolume beside it, its sync would be a commit of the whole btrfs.
-      await shelf.draftRecord(layer, record);
-      signal.throwIfAborted();
-      await fill(`${draft}/${CONTENT_DIRECTORY}`);
-      if (!this.#trees.settlesNames) await this.#trees.settle();
-      signal.throwIfAborted();
-      await shelf.publish(layer);
-      await this.#settleNames();
+      await this.#lineage.making(layer, record.parent, async () => {
+        await this.#discard(draft, signal);
+        await shelf.draft(layer);
+        signal.throwIfAborted();
+        // Before the content: with a new subvolume beside it, its sync would be a commit of the whole btrfs.
+        await shelf.draftRecord(layer, record);
+        signal.throwIfAborted();
+        await fill(`${draft}/${this.#contentName}`);
+        if (!this.#trees.settlesNames) await this.#trees.settle();
+        signal.throwIfAborted();
+        await shelf.publish(layer);
+        await this.#settleNames();
+      });
     } catch (thrown) {
       // So that it holds no room until the next open, which clears what cannot be cleared now.
       await this.#discard(draft, new AbortController().signal).catch(() => undefined);
       throw thrown;
     } finally {
-      this.#needed.delete(layer);
       this.#underWork.delete(draft);
     }
   }
@@ -299,90 +306,32 @@ export class TreeDriver implements StorageDriver {
     target: string,
     options: { readonly readOnly: boolean },
   ): Promise<void> {
-    const found = this.#going.has(parent) ? undefined : await shelf.find(parent);
-    if (found === undefined) {
-      throw new Failure("not_found", `${attempt}: its parent ${parent} does not exist`);
-    }
-    if (found.info.kind !== "committed") {
-      throw new Failure(
-        "failed_precondition",
-        `${attempt}: its parent ${parent} is ${found.info.kind}; only a committed layer can be a parent`,
-      );
-    }
+    await this.#lineage.ensureParent(attempt, parent, shelf);
     await this.#trees.copy(shelf.content(parent), target, options);
-  }
-
-  async #limit(
-    shelf: Shelf,
-    { info, record }: ShelvedLayer,
-    sizeBytes: number | null,
-    signal: AbortSignal,
-  ): Promise<void> {
-    if (this.traits.sizeLimit === false) return;
-    const content = shelf.content(info.id);
-    if (sizeBytes !== info.sizeBytes && sizeBytes !== null) {
-      await this.#trees.flush(content, signal);
-      const attempt = `Cannot set the size limit of layer ${info.id}`;
-      await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
-    }
-    if (sizeBytes === info.sizeBytes) {
-      if (this.#unsettled.has(info.id)) await this.#settle(shelf, info.id);
-      else await this.#trees.limit(content, sizeBytes);
-      return;
-    }
-    await this.#unsettle(shelf, info.id);
-    signal.throwIfAborted();
-    // First the limit, then the record, which never tells of a limit that could not be set.
-    await this.#trees.limit(content, sizeBytes);
-    await shelf.rewriteRecord(info.id, { ...record, sizeBytes });
-    await this.#trees.settle();
-    await this.#settled(shelf, info.id);
   }
 
   async #discard(directory: string, signal: AbortSignal): Promise<void> {
     if ((await this.#files.stat(directory)) === undefined) return;
-    await this.#trees.remove(`${directory}/${CONTENT_DIRECTORY}`, signal);
+    await this.#trees.remove(`${directory}/${this.#contentName}`, signal);
     await this.#files.removeTree(directory, signal);
   }
 
   async #clearLeftovers(shelf: Shelf, signal: AbortSignal): Promise<void> {
     this.#stuck = undefined;
+    // What stands in the way of one, such as a mount in it, must not stop the others' pool.
+    const stick = (thrown: unknown): void => {
+      if (!isInTheWay(thrown)) throw thrown;
+      this.#stuck = thrown.message;
+    };
     const { directories, unsettled } = await shelf.leftovers();
     for (const directory of directories) {
       signal.throwIfAborted();
-      if (this.#underWork.has(directory)) continue;
-      // What stands in the way of one, such as a mount in it, must not stop the others' pool.
-      await this.#discard(directory, signal).catch((thrown: unknown) => {
-        if (!isInTheWay(thrown)) throw thrown;
-        this.#stuck = thrown.message;
-      });
+      if (!this.#underWork.has(directory)) await this.#discard(directory, signal).catch(stick);
     }
     for (const layer of unsettled) {
       signal.throwIfAborted();
-      await this.#settle(shelf, layer);
+      await this.#settling.settle(shelf, layer).catch(stick);
     }
-  }
-
-  /** Ends a commit or a resize, also one that was cut short: flags and limit follow the record. */
-  async #settle(shelf: Shelf, layer: LayerId): Promise<void> {
-    const found = await shelf.find(layer);
-    const content = shelf.content(layer);
-    if (found?.info.kind === "committed") await this.#trees.seal(content);
-    if (found?.info.kind === "active" && this.traits.sizeLimit !== false) {
-      await this.#trees.limit(content, found.info.sizeBytes);
-    }
-    await this.#trees.settle();
-    await this.#settled(shelf, layer);
-  }
-
-  async #unsettle(shelf: Shelf, layer: LayerId): Promise<void> {
-    this.#unsettled.add(layer);
-    await shelf.unsettle(layer);
-  }
-
-  async #settled(shelf: Shelf, layer: LayerId): Promise<void> {
-    await shelf.settled(layer);
-    this.#unsettled.delete(layer);
   }
 
   /** A new layer's name becomes durable, also one that an earlier call gave and did not live to see durable. */
@@ -390,11 +339,15 @@ export class TreeDriver implements StorageDriver {
     if (this.#trees.settlesNames) await this.#trees.settle();
   }
 
-  async #findChild(shelf: Shelf, layer: LayerId): Promise<LayerId | undefined> {
-    for (const [child, parent] of this.#needed) {
-      if (parent === layer) return child;
-    }
+  async #ensureNoChild(shelf: Shelf, attempt: string, layer: LayerId): Promise<void> {
     const bound = this.traits.layers && !this.traits.independentLayers;
-    return bound ? shelf.findChild(layer) : undefined;
+    const child =
+      this.#lineage.findNeeding(layer) ?? (bound ? await shelf.findChild(layer) : undefined);
+    if (child === undefined) return;
+    throw new Failure(
+      "failed_precondition",
+      `${attempt}: layer ${child} is made from it; remove that one first`,
+      { detail: { child } },
+    );
   }
 }

@@ -1,6 +1,7 @@
 import type {
   DriverFacts,
   DriverTraits,
+  LayerMount,
   LayerUsage,
   PoolHealth,
   PoolSpace,
@@ -8,11 +9,14 @@ import type {
 } from "../../core/ports/storage-driver.ts";
 
 /**
- * What differs between storages that keep each layer as one directory tree: how a tree is made, copied, limited,
+ * What differs between storages that keep each layer at one path, as a directory tree or what holds one: how it is made, copied, limited,
  * counted and removed. {@link TreeDriver} does the rest. Every method is idempotent.
  */
 export interface Trees {
+  /** Some may be known only after `open`. */
   readonly traits: DriverTraits;
+  /** Name of a layer's content beside its record; absent: `_data`. */
+  readonly contentName?: string;
 
   /** Attaches and mounts what is needed; answers the directory in which layers are kept, which is there. */
   open(signal: AbortSignal): Promise<string>;
@@ -25,14 +29,33 @@ export interface Trees {
   facts(): DriverFacts;
   space(): Promise<PoolSpace>;
 
-  /** A new empty tree. */
-  create(path: string, owner: RootOwner): Promise<void>;
-  /** A copy of a tree as it is at this instant. Only with `traits.layers`. */
-  copy(source: string, target: string, options: { readonly readOnly: boolean }): Promise<void>;
+  /** A new empty tree. @param sizeBytes The limit that will be set next. */
+  create(path: string, owner: RootOwner, sizeBytes: number | null): Promise<void>;
+  /** A copy of a tree as it is at this instant. `live`: its layer is active. Only with `traits.layers`. */
+  copy(
+    source: string,
+    target: string,
+    options: { readonly readOnly: boolean; readonly live?: boolean },
+  ): Promise<void>;
+  /** How to reach the tree's root; `sealed`: its layer is not active. Absent: `path` itself is the root. */
+  mounts?(
+    path: string,
+    options: { readonly readOnly: boolean; readonly sealed: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly LayerMount[]>;
+  /**
+   * Before a layer is committed or removed. @throws {Failure} `failed_precondition` when that cannot be because somebody
+   * has it mounted. @param path May be absent.
+   */
+  retire?(path: string, attempt: string, signal: AbortSignal): Promise<void>;
   /** Makes a tree immutable and lifts its limit, as far as the storage can. */
   seal(path: string): Promise<void>;
   /** Only with `traits.sizeLimit`; the same limit again costs nothing. */
   limit(path: string, sizeBytes: number | null): Promise<void>;
+  /** @throws {Failure} `failed_precondition` when `limit` could not. Absent: what is referenced decides. */
+  ensureFits?(attempt: string, path: string, sizeBytes: number, signal: AbortSignal): Promise<void>;
+  /** Ends a `limit` that was cut short; answers the limit that holds. Absent: `limit` to what the record says. */
+  settleLimit?(path: string, sizeBytes: number | null): Promise<number | null>;
   usage(path: string, signal: AbortSignal): Promise<LayerUsage>;
   /** Absent is success. */
   remove(path: string, signal: AbortSignal): Promise<void>;

@@ -1,0 +1,77 @@
+import type { LayerId } from "../../core/id.ts";
+import { ensureFits } from "./layer-rules.ts";
+import type { Shelf, ShelvedLayer } from "./shelf.ts";
+import type { Trees } from "./trees.ts";
+
+/** Changes of flags and limits, which take more than one step: a note says so, durably, until the last is done. */
+export class Settling {
+  readonly #trees: Trees;
+  /** Layers whose note may be there, as far as this process has written it. */
+  readonly #unsettled = new Set<LayerId>();
+
+  constructor(trees: Trees) {
+    this.#trees = trees;
+  }
+
+  /** Sets the limit of an active layer. Nothing without the trait. */
+  async limit(
+    shelf: Shelf,
+    { info, record }: ShelvedLayer,
+    sizeBytes: number | null,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.#trees.traits.sizeLimit === false) return;
+    const content = shelf.content(info.id);
+    if (sizeBytes === info.sizeBytes) {
+      if (this.#unsettled.has(info.id)) await this.settle(shelf, info.id);
+      else await this.#trees.limit(content, sizeBytes);
+      return;
+    }
+    if (sizeBytes !== null) {
+      await this.#trees.flush(content, signal);
+      const attempt = `Cannot set the size limit of layer ${info.id}`;
+      await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
+    }
+    await this.begin(shelf, info.id);
+    signal.throwIfAborted();
+    // First the limit, then the record, which never tells of a limit that could not be set.
+    await this.#trees.limit(content, sizeBytes);
+    await shelf.rewriteRecord(info.id, { ...record, sizeBytes });
+    await this.#trees.settle();
+    await this.#end(shelf, info.id);
+  }
+
+  /** Notes that {@link settle} is to follow. */
+  async begin(shelf: Shelf, layer: LayerId): Promise<void> {
+    this.#unsettled.add(layer);
+    await shelf.unsettle(layer);
+  }
+
+  /** Ends a commit or a resize, also one that was cut short: flags and limit follow the record. */
+  async settle(shelf: Shelf, layer: LayerId): Promise<void> {
+    const found = await shelf.find(layer);
+    const content = shelf.content(layer);
+    if (found?.info.kind === "committed") await this.#trees.seal(content);
+    if (found?.info.kind === "active" && this.#trees.traits.sizeLimit !== false) {
+      const { record } = found;
+      const sizeBytes = await this.#settleLimit(content, record.sizeBytes);
+      if (sizeBytes !== record.sizeBytes) {
+        await shelf.rewriteRecord(layer, { ...record, sizeBytes });
+      }
+    }
+    await this.#trees.settle();
+    await this.#end(shelf, layer);
+  }
+
+  /** The limit that holds from now on: what the record says, or what the storage was made to be meanwhile. */
+  async #settleLimit(content: string, sizeBytes: number | null): Promise<number | null> {
+    if (this.#trees.settleLimit) return this.#trees.settleLimit(content, sizeBytes);
+    await this.#trees.limit(content, sizeBytes);
+    return sizeBytes;
+  }
+
+  async #end(shelf: Shelf, layer: LayerId): Promise<void> {
+    await shelf.settled(layer);
+    this.#unsettled.delete(layer);
+  }
+}
