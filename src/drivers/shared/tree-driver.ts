@@ -27,7 +27,7 @@ import {
 } from "./layer-rules.ts";
 import { Lineage } from "./lineage.ts";
 import { Settling } from "./settling.ts";
-import { Shelf, type ShelvedLayer } from "./shelf.ts";
+import { Shelf } from "./shelf.ts";
 import type { Trees } from "./trees.ts";
 
 /** A StorageDriver over any {@link Trees}: the contract's rules, once for all of them. */
