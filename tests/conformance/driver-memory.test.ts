@@ -11,7 +11,8 @@ storageDriverConformance("memory", {
 function memoryFixture(storage: MemoryStorage): DriverFixture {
   return {
     driver: () => new MemoryDriver(storage),
-    async write(source, path, bytes): Promise<WriteOutcome> {
+    async write({ source, options }, path, bytes): Promise<WriteOutcome> {
+      if (options.includes("ro")) return "EROFS";
       try {
         storage.write(source, path, bytes);
         return "written";
@@ -20,12 +21,13 @@ function memoryFixture(storage: MemoryStorage): DriverFixture {
       }
     },
     sync: async () => undefined,
-    read: async (source, path) => storage.at(source)?.files.get(path),
-    unlink: async (source, path) => storage.write(source, path, null),
-    root: async (source) => {
+    read: async ({ source }, path) => storage.at(source)?.files.get(path),
+    unlink: async ({ source }, path) => storage.write(source, path, null),
+    root: async ({ source }) => {
       const { owner, files } = storage.at(source) ?? { owner: { uid: -1, gid: -1, mode: -1 } };
       return { ...owner, names: [...(files?.keys() ?? [])].sort() };
     },
+    reach: ({ source }, work) => work(source),
     leftovers: async () => [],
     fault: async () => {
       storage.fault = "its disk is gone";

@@ -1,5 +1,6 @@
+import { join } from "node:path/posix";
 import { Failure } from "../../src/core/failure.ts";
-import type { StorageDriver } from "../../src/core/ports/storage-driver.ts";
+import type { LayerMount, StorageDriver } from "../../src/core/ports/storage-driver.ts";
 import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
 import type { SimMachine } from "../../src/sim/machine.ts";
 import type { Faults } from "./faults.ts";
@@ -30,30 +31,24 @@ export function simFixture({ machine, root, make, mounted }: SimStorage): Driver
         exec: faults.wrap(exec),
       });
     },
-    async write(source, path, bytes): Promise<WriteOutcome> {
-      const content =
-        bytes.byteLength > TEXT_LIMIT_BYTES ? bytes.byteLength : new TextDecoder().decode(bytes);
-      try {
-        machine.write(`${source}/${path}`, content);
-        return "written";
-      } catch (thrown) {
-        const { code, message } = Failure.from(thrown);
-        if (code === "failed_precondition") return "EROFS";
-        return message.includes("EDQUOT") ? "EDQUOT" : "ENOSPC";
-      }
-    },
+    write: (mount, path, bytes) =>
+      reach(machine, mount, async (root) => write(machine, `${root}/${path}`, bytes)),
     sync: async () => machine.sync(),
-    async read(source, path) {
-      const content = machine.read(`${source}/${path}`);
-      if (typeof content === "number") return new Uint8Array(content);
-      return content === undefined ? undefined : new TextEncoder().encode(content);
-    },
-    unlink: (source, path) => machine.start().files.remove(`${source}/${path}`),
-    async root(source) {
-      const { files } = machine.start();
-      const { uid = -1, gid = -1, mode = -1 } = (await files.stat(source)) ?? {};
-      return { uid, gid, mode, names: await files.list(source) };
-    },
+    read: (mount, path) =>
+      reach(machine, mount, async (root) => {
+        const content = machine.read(`${root}/${path}`);
+        if (typeof content === "number") return new Uint8Array(content);
+        return content === undefined ? undefined : new TextEncoder().encode(content);
+      }),
+    unlink: (mount, path) =>
+      reach(machine, mount, (root) => machine.start().files.remove(`${root}/${path}`)),
+    root: (mount) =>
+      reach(machine, mount, async (root) => {
+        const { files } = machine.start();
+        const { uid = -1, gid = -1, mode = -1 } = (await files.stat(root)) ?? {};
+        return { uid, gid, mode, names: await files.list(root) };
+      }),
+    reach: (mount, work) => reach(machine, mount, work),
     leftovers: () => machine.start().files.list(`${root}/tmp`),
     async fault() {
       const { files, kernel } = machine.start();
@@ -67,4 +62,36 @@ export function simFixture({ machine, root, make, mounted }: SimStorage): Driver
     powerCut: async () => machine.reboot(),
     dispose: async () => undefined,
   };
+}
+
+/** Works on a layer's root where it can be reached: as it is, or mounted meanwhile. */
+async function reach<T>(
+  machine: SimMachine,
+  { root = "", ...request }: LayerMount,
+  work: (path: string) => Promise<T>,
+): Promise<T> {
+  const { type, source, options } = request;
+  if (type === "bind" && options.length === 0) return work(join(source, root));
+  const { files, kernel } = machine.start();
+  const target = "/run/reached";
+  await files.ensureDirectory(target, { mode: 0o700 });
+  await kernel.mount({ ...request, target });
+  try {
+    return await work(join(target, root));
+  } finally {
+    await kernel.unmount(target);
+  }
+}
+
+function write(machine: SimMachine, path: string, bytes: Uint8Array): WriteOutcome {
+  const content =
+    bytes.byteLength > TEXT_LIMIT_BYTES ? bytes.byteLength : new TextDecoder().decode(bytes);
+  try {
+    machine.write(path, content);
+    return "written";
+  } catch (thrown) {
+    const { code, message } = Failure.from(thrown);
+    if (code === "failed_precondition") return "EROFS";
+    return message.includes("EDQUOT") ? "EDQUOT" : "ENOSPC";
+  }
 }

@@ -10,9 +10,9 @@ import {
   type DriverHarness,
   LIMIT_BYTES,
   LIVE,
+  mountOf,
   prepare,
   put,
-  sourceOf,
   textOf,
 } from "./storage-driver-fixture.ts";
 
@@ -21,7 +21,7 @@ const CALL_LIMIT = 200;
 
 /** A call that changes something, and what must be so when it is done. */
 interface Change {
-  readonly needs?: "layers" | "sizeLimit" | "liveSnapshots";
+  readonly needs?: "layers" | "sizeLimit";
   readonly before: (driver: StorageDriver, fixture: DriverFixture) => Promise<void>;
   readonly call: (driver: StorageDriver) => Promise<void>;
   readonly holds: (driver: StorageDriver, fixture: DriverFixture) => Promise<void>;
@@ -43,7 +43,7 @@ const CHANGES: Readonly<Record<string, Change>> = {
     before: nothing,
     call: (driver) => prepare(driver, A, { owner }),
     holds: async (driver, fixture) => {
-      const root = await fixture.root(await sourceOf(driver, A));
+      const root = await fixture.root(await mountOf(driver, A));
       expect(root).toEqual({ ...owner, names: [] });
     },
   },
@@ -65,8 +65,8 @@ const CHANGES: Readonly<Record<string, Change>> = {
     call: (driver) => driver.view(C, B, LIVE),
     holds: async (driver, fixture) => {
       expect(await textOf(fixture, driver, C, "file")).toBe("kept");
-      const source = await sourceOf(driver, C);
-      expect(await fixture.write(source, "file", new Uint8Array(1))).toBe("EROFS");
+      const mount = await mountOf(driver, C);
+      expect(await fixture.write(mount, "file", new Uint8Array(1))).toBe("EROFS");
     },
   },
   commit: {
@@ -75,7 +75,7 @@ const CHANGES: Readonly<Record<string, Change>> = {
     holds: hasContentOfB,
   },
   snapshot: {
-    needs: "liveSnapshots",
+    needs: "layers",
     before: withFile,
     call: (driver) => driver.snapshot(A, B, LIVE),
     holds: hasContentOfB,
@@ -102,7 +102,7 @@ const CHANGES: Readonly<Record<string, Change>> = {
     call: (driver) => driver.resize(A, null, LIVE),
     holds: async (driver, fixture) => {
       const large = new Uint8Array(2 * LIMIT_BYTES).fill(6);
-      expect(await fixture.write(await sourceOf(driver, A), "large", large)).toBe("written");
+      expect(await fixture.write(await mountOf(driver, A), "large", large)).toBe("written");
     },
   },
 };
@@ -144,7 +144,7 @@ async function failEverywhere(
     const before = await healthy.list(LIVE);
     // Content that nobody synced is lost by a power cut, unless the call that is cut off was a commit that ended.
     const [first] = before;
-    if (first?.kind === "active") await fixture.sync(await sourceOf(healthy, first.id));
+    if (first?.kind === "active") await fixture.sync(await mountOf(healthy, first.id));
 
     const sick = fixture.driver(faults);
     faults.disarm();
@@ -224,7 +224,7 @@ async function clear(driver: StorageDriver): Promise<void> {
 
 async function isLimited(driver: StorageDriver, fixture: DriverFixture): Promise<void> {
   const large = new Uint8Array(2 * LIMIT_BYTES).fill(6);
-  expect(await fixture.write(await sourceOf(driver, A), "large", large)).not.toBe("written");
+  expect(await fixture.write(await mountOf(driver, A), "large", large)).not.toBe("written");
 }
 
 async function hasContentOfB(driver: StorageDriver, fixture: DriverFixture): Promise<void> {

@@ -3,6 +3,7 @@ import { type LayerId, parseId } from "../../src/core/id.ts";
 import type {
   DriverTraits,
   LayerInfo,
+  LayerMount,
   RootOwner,
   StorageDriver,
 } from "../../src/core/ports/storage-driver.ts";
@@ -11,18 +12,20 @@ import type { FaultMode, Faults } from "./faults.ts";
 /** What a writer gets. */
 export type WriteOutcome = "written" | "EDQUOT" | "ENOSPC" | "EROFS";
 
-/** One pool's storage, and the ways of a container to what is in it. `source` is what `mounts` answers. */
+/** One pool's storage, and the ways of a container to what is in it. `mount` is what `mounts` answers. */
 export interface DriverFixture {
   /** A new driver object over the storage, as a restarted daemon makes it; not open. Its ports go wrong as told. */
   driver(faults?: Faults): StorageDriver;
   /** Writes a file whole, as an application does that never syncs. */
-  write(source: string, path: string, bytes: Uint8Array): Promise<WriteOutcome>;
-  read(source: string, path: string): Promise<Uint8Array | undefined>;
+  write(mount: LayerMount, path: string, bytes: Uint8Array): Promise<WriteOutcome>;
+  read(mount: LayerMount, path: string): Promise<Uint8Array | undefined>;
   /** What was written so far is on the disk, as it is anyway after a while. */
-  sync(source: string): Promise<void>;
-  unlink(source: string, path: string): Promise<void>;
+  sync(mount: LayerMount): Promise<void>;
+  unlink(mount: LayerMount, path: string): Promise<void>;
   /** The root of a layer as `stat` and `ls -A` see it. */
-  root(source: string): Promise<RootOwner & { readonly names: readonly string[] }>;
+  root(mount: LayerMount): Promise<RootOwner & { readonly names: readonly string[] }>;
+  /** The path at which the layer's root can be reached while `work` runs: mounted there, unless a bind does. */
+  reach<T>(mount: LayerMount, work: (path: string) => Promise<T>): Promise<T>;
   /** Names of what unfinished calls left in the storage. */
   leftovers(): Promise<readonly string[]>;
   /** Takes the storage away under a driver that is open. */
@@ -37,6 +40,8 @@ export interface DriverFixture {
 /** How the suite gets at a driver. */
 export interface DriverHarness {
   readonly traits: DriverTraits;
+  /** Layers lie on a file system of the kernel that runs: what a tree can hold is tried too. */
+  readonly onDisk?: true;
   /** Fresh, empty storage that has never been opened. */
   readonly fresh: () => Promise<DriverFixture>;
   /** How calls of ports go wrong in this run; all ways unless told. On real disks that takes long. */
@@ -71,12 +76,16 @@ export function prepare(
   return driver.prepare(layer, { parent, sizeBytes, owner }, LIVE);
 }
 
-/** Where a layer's root is. */
-export async function sourceOf(driver: StorageDriver, layer: LayerId): Promise<string> {
-  const mounts = await driver.mounts(layer, { readOnly: false }, LIVE);
-  expect(mounts).toHaveLength(1);
-  expect(mounts[0]?.type).toBe("bind");
-  return mounts[0]?.source ?? "";
+/** How a container gets at a layer. */
+export async function mountOf(
+  driver: StorageDriver,
+  layer: LayerId,
+  options: { readonly readOnly: boolean } = { readOnly: false },
+): Promise<LayerMount> {
+  const [mount, ...more] = await driver.mounts(layer, options, LIVE);
+  expect(more).toEqual([]);
+  if (mount === undefined) throw new Error(`Layer ${layer} has no mount`);
+  return mount;
 }
 
 /** Writes `text` into a layer's file. */
@@ -87,8 +96,8 @@ export async function put(
   path: string,
   text: string,
 ): Promise<void> {
-  const source = await sourceOf(driver, layer);
-  expect(await fixture.write(source, path, new TextEncoder().encode(text))).toBe("written");
+  const mount = await mountOf(driver, layer);
+  expect(await fixture.write(mount, path, new TextEncoder().encode(text))).toBe("written");
 }
 
 /** What a layer's file says; undefined: absent. */
@@ -98,20 +107,29 @@ export async function textOf(
   layer: LayerId,
   path: string,
 ): Promise<string | undefined> {
-  const bytes = await fixture.read(await sourceOf(driver, layer), path);
+  return textIn(fixture, await mountOf(driver, layer), path);
+}
+
+/** What a file says in what is mounted so; undefined: absent. */
+export async function textIn(
+  fixture: DriverFixture,
+  mount: LayerMount,
+  path: string,
+): Promise<string | undefined> {
+  const bytes = await fixture.read(mount, path);
   return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }
 
 /** Fills a layer with files of 256 KiB until a writer is stopped; answers what stopped it and how much was written. */
 export async function fill(
   fixture: DriverFixture,
-  source: string,
+  mount: LayerMount,
   ceilingBytes: number,
 ): Promise<{ readonly outcome: WriteOutcome; readonly bytes: number }> {
   const chunk = new Uint8Array(256 * 1024).fill(7);
   let bytes = 0;
   for (let index = 0; bytes <= ceilingBytes; index++) {
-    const outcome = await fixture.write(source, `fill-${index}`, chunk.slice());
+    const outcome = await fixture.write(mount, `fill-${index}`, chunk.slice());
     if (outcome !== "written") return { outcome, bytes };
     bytes += chunk.byteLength;
   }

@@ -1,21 +1,9 @@
 import { expect } from "vitest";
 import type { DriverTraits } from "../../src/core/ports/storage-driver.ts";
 import type { Check } from "./storage-driver.ts";
-import {
-  A,
-  B,
-  C,
-  D,
-  info,
-  LIVE,
-  prepare,
-  put,
-  sourceOf,
-  textOf,
-} from "./storage-driver-fixture.ts";
+import { A, B, C, D, info, LIVE, mountOf, prepare, put, textOf } from "./storage-driver-fixture.ts";
 
 const hasLayers = (traits: DriverTraits): boolean => traits.layers;
-const hasSnapshots = (traits: DriverTraits): boolean => traits.liveSnapshots !== false;
 
 /** Sentences 8 to 15, as far as they are about layers upon layers. */
 export function storageDriverLayerTests(check: Check): void {
@@ -54,7 +42,7 @@ function commitTests(check: Check): void {
       expect(await textOf(fixture, driver, C, "file")).toBe("one");
       expect(await textOf(fixture, driver, A, "file")).toBe("two");
     },
-    (traits) => hasSnapshots(traits) && hasLayers(traits),
+    hasLayers,
   );
   check(
     "14 a snapshot needs an active layer and a free id",
@@ -67,7 +55,21 @@ function commitTests(check: Check): void {
       const refused = { code: "failed_precondition" };
       await expect(driver.snapshot(C, D, LIVE)).rejects.toMatchObject(refused);
     },
-    hasSnapshots,
+    hasLayers,
+  );
+  check(
+    "14 a snapshot of what somebody has mounted is refused where it cannot be one",
+    async ({ driver, fixture }) => {
+      await prepare(driver, A);
+      await put(fixture, driver, A, "file", "kept");
+      await fixture.reach(await mountOf(driver, A), async () => {
+        const refused = { code: "failed_precondition" };
+        await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject(refused);
+      });
+      expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
+      await driver.snapshot(A, B, LIVE);
+    },
+    (traits) => hasLayers(traits) && traits.liveSnapshots === false,
   );
   check(
     "14 a snapshot is refused without the trait",
@@ -89,7 +91,7 @@ function parentTests(check: Check): void {
       await driver.commit(A, B, LIVE);
       await prepare(driver, C, { parent: B });
       await prepare(driver, D, { parent: B });
-      const root = await fixture.root(await sourceOf(driver, C));
+      const root = await fixture.root(await mountOf(driver, C));
       expect(root).toEqual({ ...owner, names: ["file"] });
       await put(fixture, driver, C, "file", "changed");
       expect(await textOf(fixture, driver, D, "file")).toBe("base");
@@ -124,9 +126,9 @@ function parentTests(check: Check): void {
         info(B, "committed"),
         info(C, "view", { parent: B }),
       ]);
-      const [mount] = await driver.mounts(C, { readOnly: false }, LIVE);
-      expect(mount?.options).toEqual(["ro"]);
-      expect(await fixture.write(mount?.source ?? "", "file", new Uint8Array(1))).toBe("EROFS");
+      const mount = await mountOf(driver, C);
+      expect(mount.options).toContain("ro");
+      expect(await fixture.write(mount, "file", new Uint8Array(1))).toBe("EROFS");
       await expect(prepare(driver, C, { parent: B })).rejects.toMatchObject({
         code: "already_exists",
       });

@@ -10,8 +10,8 @@ import {
   info,
   LIMIT_BYTES,
   LIVE,
+  mountOf,
   prepare,
-  sourceOf,
   until,
 } from "./storage-driver-fixture.ts";
 
@@ -27,7 +27,7 @@ export function storageDriverLimitTests(check: Check, { traits }: DriverHarness)
     async ({ driver, fixture }) => {
       await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
       await prepare(driver, B);
-      const [limited, neighbour] = [await sourceOf(driver, A), await sourceOf(driver, B)];
+      const [limited, neighbour] = [await mountOf(driver, A), await mountOf(driver, B)];
       const { outcome, bytes } = await fill(fixture, limited, 4 * LIMIT_BYTES);
       expect(outcome).toBe(errno);
       expect(bytes).toBeGreaterThan(LIMIT_BYTES / 2);
@@ -46,7 +46,7 @@ export function storageDriverLimitTests(check: Check, { traits }: DriverHarness)
       await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
       await prepare(driver, A, { sizeBytes: 2 * LIMIT_BYTES });
       expect(await driver.list(LIVE)).toEqual([info(A, "active", { sizeBytes: 2 * LIMIT_BYTES })]);
-      const { outcome, bytes } = await fill(fixture, await sourceOf(driver, A), 8 * LIMIT_BYTES);
+      const { outcome, bytes } = await fill(fixture, await mountOf(driver, A), 8 * LIMIT_BYTES);
       expect(outcome).toBe(errno);
       expect(bytes).toBeGreaterThan(LIMIT_BYTES);
     },
@@ -57,7 +57,7 @@ export function storageDriverLimitTests(check: Check, { traits }: DriverHarness)
     "18 a limit below what is there is refused and changes nothing",
     async ({ driver, fixture }) => {
       await prepare(driver, A, { sizeBytes: 2 * LIMIT_BYTES });
-      await fixture.write(await sourceOf(driver, A), "x", new Uint8Array(LIMIT_BYTES).fill(1));
+      await fixture.write(await mountOf(driver, A), "x", new Uint8Array(LIMIT_BYTES).fill(1));
       const refused = { code: "failed_precondition" };
       await expect(driver.resize(A, LIMIT_BYTES / 2, LIVE)).rejects.toMatchObject(refused);
       await expect(prepare(driver, A, { sizeBytes: LIMIT_BYTES / 2 })).rejects.toMatchObject(
@@ -81,7 +81,7 @@ export function storageDriverLimitTests(check: Check, { traits }: DriverHarness)
       await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
       await driver.close(LIVE);
       const next = await reopen();
-      const { outcome } = await fill(fixture, await sourceOf(next, A), 4 * LIMIT_BYTES);
+      const { outcome } = await fill(fixture, await mountOf(next, A), 4 * LIMIT_BYTES);
       expect(outcome).toBe(errno);
     },
     hasLimits,
@@ -90,14 +90,14 @@ export function storageDriverLimitTests(check: Check, { traits }: DriverHarness)
     "18 a layer from a parent has a limit of its own",
     async ({ driver, fixture }) => {
       await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
-      await fixture.write(await sourceOf(driver, A), "x", new Uint8Array(LIMIT_BYTES / 2).fill(1));
+      await fixture.write(await mountOf(driver, A), "x", new Uint8Array(LIMIT_BYTES / 2).fill(1));
       await driver.commit(A, B, LIVE);
       const small = prepare(driver, C, { parent: B, sizeBytes: LIMIT_BYTES / 4 });
       await expect(small).rejects.toMatchObject({ code: "failed_precondition" });
       expect(await driver.list(LIVE)).toEqual([info(B, "committed")]);
       expect(await fixture.leftovers()).toEqual([]);
       await prepare(driver, C, { parent: B, sizeBytes: LIMIT_BYTES });
-      const { outcome, bytes } = await fill(fixture, await sourceOf(driver, C), 4 * LIMIT_BYTES);
+      const { outcome, bytes } = await fill(fixture, await mountOf(driver, C), 4 * LIMIT_BYTES);
       expect(outcome).not.toBe("written");
       expect(bytes).toBeLessThanOrEqual(LIMIT_BYTES / 2);
     },
@@ -117,21 +117,21 @@ async function refusesLimit({ driver }: Subject): Promise<void> {
 function resizes(errno: string | undefined): (subject: Subject) => Promise<void> {
   return async ({ driver, fixture }) => {
     await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
-    const source = await sourceOf(driver, A);
-    expect((await fill(fixture, source, 4 * LIMIT_BYTES)).outcome).toBe(errno);
+    const mount = await mountOf(driver, A);
+    expect((await fill(fixture, mount, 4 * LIMIT_BYTES)).outcome).toBe(errno);
     await driver.resize(A, 2 * LIMIT_BYTES, LIVE);
     expect(await driver.list(LIVE)).toEqual([info(A, "active", { sizeBytes: 2 * LIMIT_BYTES })]);
     const more = new Uint8Array(LIMIT_BYTES / 2).fill(3);
-    expect(await fixture.write(source, "more", more)).toBe("written");
+    expect(await fixture.write(mount, "more", more)).toBe("written");
     await driver.resize(A, null, LIVE);
     expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
     const lots = new Uint8Array(3 * LIMIT_BYTES).fill(4);
-    expect(await fixture.write(source, "lots", lots)).toBe("written");
-    for (const name of (await fixture.root(source)).names) await fixture.unlink(source, name);
+    expect(await fixture.write(mount, "lots", lots)).toBe("written");
+    for (const name of (await fixture.root(mount)).names) await fixture.unlink(mount, name);
     await until(async () => {
       await driver.resize(A, LIMIT_BYTES, LIVE).catch(() => undefined);
       return (await driver.list(LIVE))[0]?.sizeBytes === LIMIT_BYTES;
     });
-    expect((await fill(fixture, source, 4 * LIMIT_BYTES)).outcome).toBe(errno);
+    expect((await fill(fixture, mount, 4 * LIMIT_BYTES)).outcome).toBe(errno);
   };
 }

@@ -10,9 +10,10 @@ import {
   type DriverHarness,
   info,
   LIVE,
+  mountOf,
   prepare,
   put,
-  sourceOf,
+  textIn,
   textOf,
   until,
 } from "./storage-driver-fixture.ts";
@@ -154,7 +155,7 @@ function prepareTests(check: Check): void {
     await put(fixture, driver, A, "file", "kept");
     await prepare(driver, A, { owner: { uid: 7, gid: 7, mode: 0o700 } });
     expect(await textOf(fixture, driver, A, "file")).toBe("kept");
-    expect(await fixture.root(await sourceOf(driver, A))).toMatchObject({ uid: 0, mode: 0o755 });
+    expect(await fixture.root(await mountOf(driver, A))).toMatchObject({ uid: 0, mode: 0o755 });
   });
   check("8 preparing over a layer of another kind is refused", async ({ driver }) => {
     await prepare(driver, A);
@@ -172,7 +173,7 @@ function prepareTests(check: Check): void {
     for (const [index, owner] of owners.entries()) {
       const layer = [A, B, C, D][index] ?? A;
       await prepare(driver, layer, { owner });
-      expect(await fixture.root(await sourceOf(driver, layer))).toEqual({ ...owner, names: [] });
+      expect(await fixture.root(await mountOf(driver, layer))).toEqual({ ...owner, names: [] });
     }
   });
   check("15 a removed layer is gone, and can be made anew, empty", async ({ driver, fixture }) => {
@@ -183,7 +184,7 @@ function prepareTests(check: Check): void {
     expect(await fixture.leftovers()).toEqual([]);
     await driver.remove(A, LIVE);
     await prepare(driver, A);
-    expect((await fixture.root(await sourceOf(driver, A))).names).toEqual([]);
+    expect((await fixture.root(await mountOf(driver, A))).names).toEqual([]);
   });
 }
 
@@ -196,24 +197,29 @@ async function refusesParent({ driver }: Subject): Promise<void> {
 }
 
 function lookTests(check: Check, { traits }: DriverHarness): void {
-  check("16 mounts answers a bind, read-only when asked", async ({ driver }) => {
+  check("16 what is mounted takes writes, unless read-only was asked for", async (subject) => {
+    const { driver, fixture } = subject;
     await prepare(driver, A);
-    const [writable] = await driver.mounts(A, { readOnly: false }, LIVE);
-    const [readOnly] = await driver.mounts(A, { readOnly: true }, LIVE);
-    expect(writable).toMatchObject({ type: "bind", options: [] });
-    expect(readOnly).toEqual({ ...writable, options: ["ro"] });
+    await put(fixture, driver, A, "file", "kept");
+    const readOnly = await mountOf(driver, A, { readOnly: true });
+    expect(readOnly.options).toContain("ro");
+    expect(await fixture.write(readOnly, "file", new Uint8Array(1))).toBe("EROFS");
+    expect(await textIn(fixture, readOnly, "file")).toBe("kept");
   });
   check(
     "16 a committed layer is mounted read-only alone, an absent one never",
-    async ({ driver }) => {
+    async ({ driver, fixture }) => {
       const options = { readOnly: true };
       await expect(driver.mounts(A, options, LIVE)).rejects.toMatchObject({ code: "not_found" });
       await prepare(driver, A);
+      await put(fixture, driver, A, "file", "kept");
       await driver.commit(A, B, LIVE);
       const refused = { code: "failed_precondition" };
       await expect(driver.mounts(B, { readOnly: false }, LIVE)).rejects.toMatchObject(refused);
-      const [mount] = await driver.mounts(B, options, LIVE);
-      expect(mount?.options).toContain("ro");
+      const mount = await mountOf(driver, B, options);
+      expect(mount.options).toContain("ro");
+      expect(await fixture.write(mount, "file", new Uint8Array(1))).toBe("EROFS");
+      expect(await textIn(fixture, mount, "file")).toBe("kept");
     },
   );
   check("17 usage follows what is written", async ({ driver, fixture }) => {
@@ -221,8 +227,8 @@ function lookTests(check: Check, { traits }: DriverHarness): void {
     await prepare(driver, A);
     const empty = await driver.usage(A, LIVE);
     const bytes = 8 * 1024 ** 2;
-    await fixture.write(await sourceOf(driver, A), "large", new Uint8Array(bytes).fill(5));
-    await fixture.sync(await sourceOf(driver, A));
+    await fixture.write(await mountOf(driver, A), "large", new Uint8Array(bytes).fill(5));
+    await fixture.sync(await mountOf(driver, A));
     await until(async () => {
       const usage = await driver.usage(A, LIVE);
       return (
@@ -237,7 +243,7 @@ function lookTests(check: Check, { traits }: DriverHarness): void {
     async ({ driver, fixture }) => {
       const bytes = 8 * 1024 ** 2;
       await prepare(driver, A);
-      await fixture.write(await sourceOf(driver, A), "large", new Uint8Array(bytes).fill(5));
+      await fixture.write(await mountOf(driver, A), "large", new Uint8Array(bytes).fill(5));
       await driver.snapshot(A, B, LIVE);
       for (const layer of [A, B]) {
         const usage = await driver.usage(layer, LIVE);

@@ -7,6 +7,7 @@ import {
   readFile,
   rename,
   rm,
+  rmdir,
   stat,
   unlink,
   writeFile,
@@ -15,8 +16,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
-import type { StorageDriver } from "../../src/core/ports/storage-driver.ts";
+import type { LayerMount, StorageDriver } from "../../src/core/ports/storage-driver.ts";
 import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
+import { hostKernel } from "../../src/host/kernel.ts";
 import type { Faults } from "../conformance/faults.ts";
 import type { DriverFixture, WriteOutcome } from "../conformance/storage-driver-fixture.ts";
 
@@ -90,6 +92,23 @@ export class Scratch {
     for (const image of images) await rename(`${image}.cut`, image);
   }
 
+  /** Works on a layer's root where it can be reached: as it is, or mounted meanwhile. */
+  async reach<T>(
+    { root = "", ...request }: LayerMount,
+    work: (path: string) => Promise<T>,
+  ): Promise<T> {
+    const { type, source, options } = request;
+    if (type === "bind" && options.length === 0) return work(join(source, root));
+    const target = await mkdtemp(join(this.path, "reached-"));
+    await hostKernel.mount({ ...request, target });
+    try {
+      return await work(join(target, root));
+    } finally {
+      await unmount(target);
+      await rmdir(target);
+    }
+  }
+
   async dispose(): Promise<void> {
     await this.release();
     await rm(this.path, { recursive: true, force: true });
@@ -123,6 +142,8 @@ export interface DiskStorage {
 /** The suite's hands on real file systems. */
 export function diskFixture(storage: DiskStorage): DriverFixture {
   const { scratch, root, mounted, make, ports } = storage;
+  const reach = <T>(mount: LayerMount, work: (path: string) => Promise<T>): Promise<T> =>
+    scratch.reach(mount, work);
   return {
     driver(faults?: Faults): StorageDriver {
       if (faults === undefined) return make(ports);
@@ -133,23 +154,19 @@ export function diskFixture(storage: DiskStorage): DriverFixture {
         exec: faults.wrap(exec),
       });
     },
-    write: (source, path, bytes) => write(join(source, path), bytes),
-    async sync(source) {
-      await run("sync", ["--file-system", source]);
-    },
-    async read(source, path) {
-      try {
-        return await readFile(join(source, path));
-      } catch (error) {
-        if (codeOf(error) === "ENOENT") return undefined;
-        throw error;
-      }
-    },
-    unlink: (source, path) => unlink(join(source, path)),
-    async root(source) {
-      const { uid, gid, mode } = await stat(source);
-      return { uid, gid, mode: mode & 0o7777, names: (await readdir(source)).sort() };
-    },
+    reach,
+    write: (mount, path, bytes) => reach(mount, (at) => write(join(at, path), bytes)),
+    sync: (mount) =>
+      reach(mount, async (at) => {
+        await run("sync", ["--file-system", at]);
+      }),
+    read: (mount, path) => reach(mount, (at) => readIfThere(join(at, path))),
+    unlink: (mount, path) => reach(mount, (at) => unlink(join(at, path))),
+    root: (mount) =>
+      reach(mount, async (at) => {
+        const { uid, gid, mode } = await stat(at);
+        return { uid, gid, mode: mode & 0o7777, names: (await readdir(at)).sort() };
+      }),
     leftovers: () => readdir(join(root, "tmp")),
     async fault() {
       if (mounted) await run("umount", [root]);
@@ -161,6 +178,15 @@ export function diskFixture(storage: DiskStorage): DriverFixture {
     ...(storage.powerCut && { powerCut: storage.powerCut }),
     dispose: () => scratch.dispose(),
   };
+}
+
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 async function write(path: string, bytes: Uint8Array): Promise<WriteOutcome> {
