@@ -1,22 +1,48 @@
-import { request } from "node:http";
 import { z } from "zod";
 import { Failure } from "../core/failure.ts";
 import {
+  type ContainerDetails,
+  type ContainerExec,
+  ENGINE_START_TIMEOUT_MS,
   ENGINE_TIMEOUT_MS,
   type Engine,
   type EngineContainer,
   type EngineVolume,
 } from "../core/ports/engine.ts";
+import { type ApiAnswer, DockerApi } from "./docker-api.ts";
+import { DockerExec } from "./docker-exec.ts";
 
-/** Largest answer that is read, in bytes: some ten thousand containers. */
-const ANSWER_LIMIT_BYTES = 64 * 1024 ** 2;
+/** How long a container may take to end when nobody says; Docker's own default, in milliseconds. */
+const STOP_TIMEOUT_MS = 10_000;
+/** The longest that is waited for a container that may take for ever (`--stop-timeout=-1`), in milliseconds. */
+const STOP_TIMEOUT_LIMIT_MS = 600_000;
+/** How long the engine may take beyond that for the kill and for unmounting, in milliseconds. */
+const STOP_MARGIN_MS = 30_000;
 
-// Of Docker's API (docs.docker.com/reference/api/engine), what is read here; every version since 1.21 has it.
+// Of Docker's API (docs.docker.com/reference/api/engine), what is read here; every version since 1.25 has it.
 const CONTAINERS = z.array(
   z.object({ Id: z.string(), Names: z.array(z.string()).nullish(), State: z.string() }),
 );
 const VOLUMES = z.object({
   Volumes: z.array(z.object({ Name: z.string(), Driver: z.string() })).nullish(),
+});
+const CONTAINER = z.object({
+  Id: z.string(),
+  Name: z.string(),
+  State: z.object({
+    Running: z.boolean(),
+    Paused: z.boolean(),
+    Restarting: z.boolean().nullish(),
+    StartedAt: z.string(),
+  }),
+  Config: z.object({
+    Labels: z.record(z.string(), z.string()).nullish(),
+    StopTimeout: z.number().nullish(),
+  }),
+  HostConfig: z.object({ AutoRemove: z.boolean().nullish() }),
+  Mounts: z
+    .array(z.object({ Type: z.string(), Name: z.string().nullish(), Driver: z.string().nullish() }))
+    .nullish(),
 });
 
 /** States in which a container has processes. */
@@ -25,12 +51,12 @@ const RUNNING: ReadonlySet<string> = new Set(["running", "paused", "restarting"]
 /** An engine that speaks Docker's API on a unix socket: Docker itself, or Podman's service. */
 export class DockerEngine implements Engine {
   readonly address: string;
-  readonly #socketPath: string;
+  readonly #api: DockerApi;
 
   /** @param address `unix:///PATH`. */
   constructor(address: string) {
     this.address = address;
-    this.#socketPath = address.slice("unix://".length);
+    this.#api = new DockerApi(address);
   }
 
   async listContainers(
@@ -51,39 +77,114 @@ export class DockerEngine implements Engine {
     return (Volumes ?? []).map(({ Name, Driver }) => ({ name: Name, driver: Driver }));
   }
 
-  async #ask<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(ENGINE_TIMEOUT_MS)]);
+  async inspect(id: string, signal: AbortSignal): Promise<ContainerDetails | undefined> {
     try {
-      return schema.parse(JSON.parse(await this.#get(path, limited)));
-    } catch (cause) {
-      signal.throwIfAborted();
-      const why =
-        cause instanceof Error && "code" in cause ? String(cause.code) : "no useful answer";
-      throw new Failure("unavailable", `Cannot ask the engine at ${this.address}: ${why}`, {
-        cause,
-      });
+      return detailsOf(await this.#ask(`/containers/${id}/json`, CONTAINER, signal));
+    } catch (thrown) {
+      if (thrown instanceof Failure && thrown.code === "not_found") return undefined;
+      throw thrown;
     }
   }
 
-  #get(path: string, signal: AbortSignal): Promise<string> {
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
-    const sent = request({ socketPath: this.#socketPath, path, signal, agent: false }, (answer) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      answer.on("data", (chunk: Buffer) => {
-        chunks.push(chunk);
-        length += chunk.length;
-        if (length > ANSWER_LIMIT_BYTES) sent.destroy(new Error("the answer is too long"));
-      });
-      answer.on("error", reject);
-      answer.on("end", () => {
-        const text = Buffer.concat(chunks).toString();
-        if (answer.statusCode === 200) resolve(text);
-        else reject(new Error(`status ${answer.statusCode}: ${text.slice(0, 200)}`));
-      });
-    });
-    sent.on("error", reject);
-    sent.end();
-    return promise;
+  async stop(
+    id: string,
+    { timeoutMs }: { readonly timeoutMs: number },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const path = `/containers/${id}/stop?t=${Math.ceil(timeoutMs / 1_000)}`;
+    await this.#tell(id, "stop", path, timeoutMs + STOP_MARGIN_MS, signal);
   }
+
+  async start(id: string, signal: AbortSignal): Promise<void> {
+    await this.#tell(id, "start", `/containers/${id}/start`, ENGINE_START_TIMEOUT_MS, signal);
+  }
+
+  async pause(id: string, signal: AbortSignal): Promise<void> {
+    await this.#freeze(id, "pause", "paused", signal);
+  }
+
+  async unpause(id: string, signal: AbortSignal): Promise<void> {
+    await this.#freeze(id, "unpause", "running", signal);
+  }
+
+  exec(
+    id: string,
+    argv: readonly string[],
+    { timeoutMs }: { readonly timeoutMs: number },
+    signal: AbortSignal,
+  ): Promise<ContainerExec> {
+    return new DockerExec(this.#api, id).run(argv, timeoutMs, signal);
+  }
+
+  /** The engine refuses to pause what is paused: then what was wanted is there already. */
+  async #freeze(
+    id: string,
+    verb: "pause" | "unpause",
+    wanted: ContainerDetails["state"],
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      await this.#tell(id, verb, `/containers/${id}/${verb}`, ENGINE_TIMEOUT_MS, signal);
+    } catch (thrown) {
+      const { code } = Failure.from(thrown);
+      if (code !== "failed_precondition") throw thrown;
+      const state = (await this.inspect(id, signal))?.state;
+      if (state !== wanted && !(verb === "unpause" && state === "stopped")) throw thrown;
+    }
+  }
+
+  /** 304 means that it was so already. */
+  async #tell(
+    id: string,
+    verb: string,
+    path: string,
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const answer = await this.#api.call({ method: "POST", path, timeoutMs }, signal);
+    // Podman answers 200 here and there.
+    if ([200, 204, 304].includes(answer.status)) return;
+    throw this.#api.refusal(`${verb} container ${id.slice(0, 12)}`, answer);
+  }
+
+  async #ask<T>(path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {
+    const answer = await this.#api.call(
+      { method: "GET", path, timeoutMs: ENGINE_TIMEOUT_MS },
+      signal,
+    );
+    if (answer.status === 404) throw this.#api.refusal("find it", answer);
+    return this.#parse(answer, schema);
+  }
+
+  #parse<T>({ status, text }: ApiAnswer, schema: z.ZodType<T>): T {
+    try {
+      if (status !== 200) throw new Error(`status ${status}: ${text.slice(0, 200)}`);
+      return schema.parse(JSON.parse(text));
+    } catch (cause) {
+      throw this.#api.noAnswer(cause);
+    }
+  }
+}
+
+function detailsOf(container: z.infer<typeof CONTAINER>): ContainerDetails {
+  const { State, Config, HostConfig, Mounts } = container;
+  const timeoutMs = (Config.StopTimeout ?? STOP_TIMEOUT_MS / 1_000) * 1_000;
+  return {
+    id: container.Id,
+    name: container.Name.replace(/^\//, ""),
+    state: stateOf(State),
+    startedAt: Math.max(0, Date.parse(State.StartedAt) || 0),
+    labels: Config.Labels ?? {},
+    stopTimeoutMs:
+      timeoutMs < 0 ? STOP_TIMEOUT_LIMIT_MS : Math.min(timeoutMs, STOP_TIMEOUT_LIMIT_MS),
+    removedWhenStopped: HostConfig.AutoRemove ?? false,
+    volumes: (Mounts ?? []).flatMap(({ Type, Name, Driver }) =>
+      Type === "volume" && Name ? [{ name: Name, driver: Driver ?? "" }] : [],
+    ),
+  };
+}
+
+function stateOf(state: z.infer<typeof CONTAINER>["State"]): ContainerDetails["state"] {
+  if (state.Paused) return "paused";
+  return state.Running || state.Restarting ? "running" : "stopped";
 }

@@ -3,6 +3,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
+import type { Quiet } from "./quiet.ts";
 import type { Reconcile } from "./reconcile.ts";
 import type { Shadows } from "./shadows.ts";
 import type { Trash } from "./trash.ts";
@@ -24,6 +25,7 @@ interface HousekeepingParts {
   readonly usage: Usage;
   readonly volumes: Volumes;
   readonly shadows: Shadows;
+  readonly quiet: Quiet;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -38,8 +40,10 @@ export class Housekeeping {
 
   /** Runs until the signal aborts; then resolves. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pools } = this.#parts;
+    const { pools, quiet } = this.#parts;
     await Promise.all([
+      // By itself: a container that takes a minute to start keeps no other chore.
+      this.#every(CHORES_MS, "containers", () => quiet.putBackLeft(), signal),
       this.#every(POOL_LOOK_MS, "pools", () => pools.refresh(signal), signal),
       this.#every(CHORES_MS, "chores", () => this.chores(signal), signal),
     ]);

@@ -14,6 +14,7 @@ import { KeyedQueue } from "./keyed-queue.ts";
 import { Mounts } from "./mounts.ts";
 import { Operations } from "./operations.ts";
 import { type PoolMaker, Pools } from "./pools.ts";
+import { Quiet } from "./quiet.ts";
 import { Reconcile } from "./reconcile.ts";
 import { Records } from "./records.ts";
 import type { Services } from "./services.ts";
@@ -67,6 +68,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const pools = new Pools({ records, maker, events, clock, log });
   const operations = new Operations(records, clock, random);
   const mounts = new Mounts({ runtime, pools, kernel, engines, queue, clock, log });
+  const quiet = new Quiet({ records, mounts, engines, events, clock, random, log });
   const usage = new Usage({ pools, queue, clock, log });
   const trash = new Trash({ records, operations, pools, events, queue, clock, log });
   const volumes = new Volumes({
@@ -81,10 +83,10 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
   const doctor = new Doctor({ pools, reconcile, shadows, operations, trash, engines, clock });
   const housekeeping = new Housekeeping({
-    ...{ pools, operations, reconcile, trash, mounts, usage, volumes, shadows, clock, log },
+    ...{ pools, operations, reconcile, trash, mounts, usage, volumes, shadows, quiet, clock, log },
   });
   return {
-    services: { volumes, trash, mounts, usage, pools, operations, events, doctor },
+    services: { volumes, trash, mounts, usage, pools, operations, events, doctor, quiet },
     reconcile,
     shadows,
     housekeeping,

@@ -1,9 +1,10 @@
 import { Failure } from "../core/failure.ts";
-import type { OperationId, VolumeId } from "../core/id.ts";
+import type { OperationId, QuietId, VolumeId } from "../core/id.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { PoolRecord } from "../core/pool/pool.ts";
 import type { Compare, Store, StoreEntry, TxnResult, Write } from "../core/ports/store.ts";
+import type { QuietRecord } from "../core/quiet/quiet-record.ts";
 import type { Volume } from "../core/volume/volume.ts";
 
 /** A record with the store's revision that wrote it: the ETag of REST, the compare of the next write. */
@@ -22,6 +23,7 @@ const VOLUMES = "volumes/";
 const NAMES = "names/";
 const POOLS = "pools/";
 const OPERATIONS = "operations/";
+const QUIETS = "quiet/";
 
 /** Keys and values of the store in the words of the core. The only place that knows the form of either. */
 export class Records {
@@ -77,6 +79,11 @@ export class Records {
   /** Oldest first. */
   async listOperations(): Promise<readonly Operation[]> {
     return (await this.#listAll<Operation>(OPERATIONS)).map((operation) => operation.value);
+  }
+
+  /** Oldest first. */
+  async listQuiets(): Promise<readonly QuietRecord[]> {
+    return (await this.#listAll<QuietRecord>(QUIETS)).map((quiet) => quiet.value);
   }
 
   /** Keys of the records that a listing could not read, and left out: one bad record hides no other. */
@@ -170,6 +177,16 @@ export function putOperation(operation: Operation): Write {
 /** The write that forgets an operation. */
 export function dropOperation(id: OperationId): Write {
   return { do: "delete", key: OPERATIONS + id };
+}
+
+/** The write that stores what puts containers back. */
+export function putQuiet(quiet: QuietRecord): Write {
+  return { do: "put", key: QUIETS + quiet.id, value: encode(quiet) };
+}
+
+/** The write that forgets containers that are put back. */
+export function dropQuiet(id: QuietId): Write {
+  return { do: "delete", key: QUIETS + id };
 }
 
 /** Version of the records' form; a record of another version is refused, never guessed at. */

@@ -11,10 +11,10 @@ import { restApp } from "../../src/api/rest/server.ts";
 import { traceId } from "../../src/api/shared/trace.ts";
 import { Failure } from "../../src/core/failure.ts";
 import { parseVolumeName } from "../../src/core/name.ts";
-import type { Engine } from "../../src/core/ports/engine.ts";
 import type { Store } from "../../src/core/ports/store.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
 import { SimClock } from "../../src/sim/clock.ts";
+import { engineThat } from "../../src/sim/engine.ts";
 import { SimStore } from "../../src/sim/store.ts";
 import { OpenApi } from "./openapi.ts";
 import { type MemoryNode, memoryNode } from "./rest-node.ts";
@@ -168,20 +168,19 @@ describe("volumes", () => {
     const { volumes, mounts } = memory.node.services;
     await mounts.mount((await volumes.get(parseVolumeName("mounted"))).value, "id", signal);
     const container = { id: "f".repeat(64), name: "web", running: false };
-    const engine: Engine = {
-      address: "unix:///engine",
+    const engine = engineThat({
       listContainers: async (name) => (name === "held" ? [container] : []),
-      listVolumes: async () => [],
-    };
+    });
     memory.engines.push(engine);
     const { body } = await ask("GET", "/v1/volumes?unused=true");
     expect(body.items.map(({ name }: WireVolume) => name)).toEqual(["free"]);
     const used = await ask("GET", "/v1/volumes?unused=false");
     expect(used.body.items.map(({ name }: WireVolume) => name)).toEqual(["held", "mounted"]);
-    memory.engines.push({
-      ...engine,
-      listContainers: () => Promise.reject(new Failure("unavailable", "silent")),
-    });
+    memory.engines.push(
+      engineThat({
+        listContainers: () => Promise.reject(new Failure("unavailable", "silent")),
+      }),
+    );
     const unknown = await ask("GET", "/v1/volumes?unused=true");
     expect(unknown).toMatchObject({ status: 503, body: { code: "unavailable" } });
   });

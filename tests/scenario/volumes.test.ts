@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { parsePoolName, parseProfileName, parseVolumeName } from "../../src/core/name.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
 import type { Node } from "../../src/services/node.ts";
+import { engineThat } from "../../src/sim/engine.ts";
 import { World } from "./world.ts";
 
 const data = parseVolumeName("data");
@@ -205,11 +206,13 @@ describe("removing", () => {
   });
 
   it("with a stopped container on it is refused when people ask, not when the engine does", async () => {
-    world.engines.push({
-      address: "unix:///engine",
-      listContainers: async () => [{ id: "cd".repeat(32), name: "web", running: false }],
-      listVolumes: async () => [],
-    });
+    world.engines.push(
+      engineThat({
+        address: "unix:///engine",
+        listContainers: async () => [{ id: "cd".repeat(32), name: "web", running: false }],
+        listVolumes: async () => [],
+      }),
+    );
     const { volumes } = node.services;
     await volumes.create(data, none, signal);
     await expect(volumes.remove(data, { askEngines: true }, signal)).rejects.toMatchObject({
@@ -349,15 +352,17 @@ describe("a damaged record", () => {
 
 describe("shadows", () => {
   it("are told once, as a warning that names both and what to do", async () => {
-    world.engines.push({
-      address: "unix:///engine",
-      listContainers: async () => [],
-      listVolumes: async () => [
-        { name: "data", driver: "local" },
-        { name: "mine", driver: "local" },
-        { name: "other", driver: "lagan" },
-      ],
-    });
+    world.engines.push(
+      engineThat({
+        address: "unix:///engine",
+        listContainers: async () => [],
+        listVolumes: async () => [
+          { name: "data", driver: "local" },
+          { name: "mine", driver: "local" },
+          { name: "other", driver: "lagan" },
+        ],
+      }),
+    );
     const { volumes, events } = node.services;
     await volumes.create(data, none, signal);
     await volumes.create(other, none, signal);
@@ -371,14 +376,16 @@ describe("shadows", () => {
 describe("housekeeping", () => {
   it("asks an engine for shadows only after the engine has called", async () => {
     let asked = 0;
-    world.engines.push({
-      address: "unix:///engine",
-      listContainers: async () => [],
-      listVolumes: async () => {
-        asked++;
-        return [];
-      },
-    });
+    world.engines.push(
+      engineThat({
+        address: "unix:///engine",
+        listContainers: async () => [],
+        listVolumes: async () => {
+          asked++;
+          return [];
+        },
+      }),
+    );
     await node.housekeeping.chores(signal);
     expect(asked).toBe(0);
     node.shadows.engineCalled();

@@ -6,6 +6,7 @@ import type { Log } from "../../src/core/ports/log.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
 import { poolMaker } from "../../src/drivers/index.ts";
 import { buildNode, type Node, type NodeSettings } from "../../src/services/node.ts";
+import { engineThat } from "../../src/sim/engine.ts";
 import { SimMachine } from "../../src/sim/machine.ts";
 import { SimRandom } from "../../src/sim/random.ts";
 import { emptyStoreDisk, SimStore, type SimStoreDisk } from "../../src/sim/store.ts";
@@ -223,14 +224,12 @@ export class NodeOnTrial {
   #engine(): Engine {
     const silentNow = (): boolean =>
       this.chaos.on && this.plan.troubles.has("engineSilent") && this.random.below(2) === 0;
-    return {
-      address: "unix:///engine",
+    return engineThat({
       listContainers: async (name): Promise<readonly EngineContainer[]> => {
         if (silentNow()) throw new Failure("unavailable", "The engine does not answer");
         return this.containers.list(name);
       },
-      listVolumes: async () => [],
-    };
+    });
   }
 }
 
