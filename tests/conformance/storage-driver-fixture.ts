@@ -8,6 +8,7 @@ import type {
   StorageDriver,
 } from "../../src/core/ports/storage-driver.ts";
 import type { FaultMode, Faults } from "./faults.ts";
+import type { TreeFeature } from "./tree-sample.ts";
 
 /** What a writer gets. */
 export type WriteOutcome = "written" | "EDQUOT" | "ENOSPC" | "EROFS";
@@ -42,6 +43,8 @@ export interface DriverHarness {
   readonly traits: DriverTraits;
   /** Layers lie on a file system of the kernel that runs: what a tree can hold is tried too. */
   readonly onDisk?: true;
+  /** What trees on this storage cannot hold → why. */
+  readonly contentLacks?: Readonly<Partial<Record<TreeFeature, string>>>;
   /** Fresh, empty storage that has never been opened. */
   readonly fresh: () => Promise<DriverFixture>;
   /** How calls of ports go wrong in this run; all ways unless told. On real disks that takes long. */
@@ -58,9 +61,9 @@ export const ROOT_OWNER: RootOwner = { uid: 0, gid: 0, mode: 0o755 };
 export const LIMIT_BYTES: number = 4 * 1024 ** 2;
 
 /** Layers of the suite; their order is that of their ids. */
-export const [A, B, C, D] = [1, 2, 3, 4].map((n) =>
+export const [A, B, C, D, E] = [1, 2, 3, 4, 5].map((n) =>
   parseId<LayerId>(`01920000-0000-7000-8000-00000000000${n}`),
-) as [LayerId, LayerId, LayerId, LayerId];
+) as [LayerId, LayerId, LayerId, LayerId, LayerId];
 
 /** The suite's short form of a `prepare`. */
 export function prepare(

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { DriverTraits, StorageDriver } from "../../src/core/ports/storage-driver.ts";
+import { storageDriverContentTests } from "./storage-driver-content.ts";
 import { storageDriverFaultTests } from "./storage-driver-faults.ts";
 import {
   A,
@@ -68,6 +69,7 @@ export function storageDriverConformance(name: string, harness: DriverHarness): 
     prepareTests(check);
     storageDriverLimitTests(check, harness);
     storageDriverLayerTests(check);
+    storageDriverContentTests(check, harness);
     lookTests(check, harness);
     storageDriverFaultTests(check, harness);
     it("exempts only tests that exist", () => expect([...unused]).toEqual([]));

@@ -36,6 +36,7 @@ for (const [name, mkfs, faultModes] of [
 ] as const) {
   storageDriverConformance(`directory on ${name}`, {
     traits: DIRECTORY_TRAITS,
+    onDisk: true,
     faultModes,
     fresh: async () => {
       const scratch = await Scratch.make();
@@ -58,6 +59,7 @@ for (const [name, mkfs, faultModes] of [
 
 storageDriverConformance("btrfs in a directory of a btrfs disk", {
   traits: { ...BTRFS_TRAITS, instantUsage: false },
+  onDisk: true,
   faultModes: [],
   fresh: async () => {
     const scratch = await Scratch.make();
@@ -79,6 +81,7 @@ storageDriverConformance("btrfs in a directory of a btrfs disk", {
 
 storageDriverConformance("btrfs on a disk", {
   traits: BTRFS_TRAITS,
+  onDisk: true,
   faultModes: [],
   fresh: async () => {
     const scratch = await Scratch.make();
@@ -101,6 +104,7 @@ storageDriverConformance("btrfs on a disk", {
 
 storageDriverConformance("btrfs loop file", {
   traits: BTRFS_TRAITS,
+  onDisk: true,
   faultModes: ONCE,
   fresh: async () => {
     const scratch = await Scratch.make();
