@@ -5,7 +5,7 @@ import { EXEC_OUTPUT_LIMIT_BYTES, type Exec, type ExecResult } from "../core/por
 import { errnoOf, failureOfErrno } from "./errno.ts";
 
 /** Where commands are looked for, whatever the daemon's own environment says. */
-const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+export const HOST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Runs commands on this machine, each in a process group of its own so that its children end with it. */
 export const hostExec: Exec = {
@@ -15,7 +15,7 @@ export const hostExec: Exec = {
     const child = spawn(command, args, {
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
-      env: { LC_ALL: "C", PATH },
+      env: { LC_ALL: "C", PATH: HOST_PATH },
       cwd: "/",
     });
     const kill = () => {

@@ -3,6 +3,7 @@ import type { Kernel } from "../core/ports/kernel.ts";
 import { parseMountInfo } from "./mountinfo.ts";
 import { readMountNamespaces } from "./namespaces.ts";
 import { syscallThreads } from "./syscall-threads.ts";
+import { withThawKeeper } from "./thaw-keeper.ts";
 
 /** Of the whole process, whichever thread reads it. */
 const MOUNT_TABLE = "/proc/self/mountinfo";
@@ -31,6 +32,9 @@ export const hostKernel: Kernel = {
   mountNamespaces: readMountNamespaces,
   statFileSystem: (path) => syscallThreads.call("statFileSystem", path),
   cloneFile: (source, target) => syscallThreads.call("cloneFile", source, target),
+  cloneFrozen: (frozen, source, target) =>
+    withThawKeeper(frozen, () => syscallThreads.call("cloneFrozen", frozen, source, target)),
+  thaw: (path) => syscallThreads.call("thaw", path),
   attachLoop: (file) => syscallThreads.call("attachLoop", file),
   findLoops: (file) => syscallThreads.call("findLoops", file),
   detachLoop: (device) => syscallThreads.call("detachLoop", device),

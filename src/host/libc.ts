@@ -13,6 +13,7 @@ const rawMount = libc.func("int mount(str, str, str, ulong, str)");
 const rawUmount = libc.func("int umount2(str, int)");
 const rawIoctl = libc.func("int ioctl(int, ulong, void *)");
 const rawIoctlNumber = libc.func("ioctl", "int", ["int", "ulong", "long"]);
+const rawSyncfs = libc.func("int syncfs(int)");
 const rawClose = libc.func("int close(int)");
 const rawRename = libc.func("int renameat2(int, str, int, str, uint)");
 // Not in every libc that we meet (glibc 2.36), so by number, the same on all architectures since 5.1.
@@ -119,6 +120,11 @@ export function ioctlNumber(
   path: string,
 ): number {
   return check(rawIoctlNumber(fd, request, value), call, path);
+}
+
+/** syncfs(2). */
+export function syncFileSystem(fd: number, path: string): void {
+  check(rawSyncfs(fd), "write out", path);
 }
 
 /** mknod(2); not in every libc, so looked up when needed. */

@@ -37,6 +37,8 @@ export class SimFileSystem {
   quotas = false;
   /** True once an I/O error forced it read-only; a new mount after a reboot clears it. */
   faulted = false;
+  /** True while writers have to wait. */
+  frozen = false;
   usedBytes = 0;
   readonly #newMinor: () => number;
   readonly #major: number;

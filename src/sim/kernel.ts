@@ -83,27 +83,28 @@ export class SimKernel implements Kernel {
     });
   }
 
-  cloneFile(source: string, target: string): Promise<void> {
+  /** At one instant, so that nobody is kept waiting and no death comes between. */
+  cloneFrozen(frozen: string, source: string, target: string): Promise<number> {
     return this.#incarnation.call(() => {
-      const from = this.#machine.follow("clone", source).node;
-      if (from.kind !== "file") throw failureOf("clone", source, "EINVAL");
-      if (from.inside !== null) {
-        throw new Error("Invariant broken: clones of image files are not simulated");
+      const { fileSystem } = this.#machine.follow("freeze", frozen).node.tree;
+      if (this.#absentEntry("clone", target).directory.node.tree.fileSystem === fileSystem) {
+        throw failureOf("clone", target, "EINVAL");
       }
-      const { directory, name } = this.#absentEntry("clone", target);
-      const { fileSystem } = directory.node.tree;
-      if (!fileSystem.canClone || from.tree.fileSystem !== fileSystem) {
-        throw failureOf("clone", target, "EOPNOTSUPP");
-      }
-      const owner = { mode: 0o600, uid: 0, gid: 0 };
-      const made = fileSystem.create(directory.node, name, "file", owner);
-      try {
-        fileSystem.setContent(made, from.attributes.content, target);
-      } catch (error) {
-        fileSystem.unlink(made);
-        throw error;
-      }
+      if (fileSystem.frozen) throw failureOf("freeze", frozen, "EBUSY");
+      fileSystem.commit();
+      this.#clone(source, target);
+      return 0;
     });
+  }
+
+  thaw(path: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      this.#machine.follow("thaw", path).node.tree.fileSystem.frozen = false;
+    });
+  }
+
+  cloneFile(source: string, target: string): Promise<void> {
+    return this.#incarnation.call(() => this.#clone(source, target));
   }
 
   attachLoop(file: string): Promise<string> {
@@ -207,6 +208,27 @@ export class SimKernel implements Kernel {
       const { referencedBytes, exclusiveBytes } = tree;
       return { referencedBytes, exclusiveBytes, limitBytes: tree.settings.limitBytes };
     });
+  }
+
+  #clone(source: string, target: string): void {
+    const from = this.#machine.follow("clone", source).node;
+    if (from.kind !== "file") throw failureOf("clone", source, "EINVAL");
+    if (from.inside !== null) {
+      throw new Error("Invariant broken: clones of image files are not simulated");
+    }
+    const { directory, name } = this.#absentEntry("clone", target);
+    const { fileSystem } = directory.node.tree;
+    if (!fileSystem.canClone || from.tree.fileSystem !== fileSystem) {
+      throw failureOf("clone", target, "EOPNOTSUPP");
+    }
+    const owner = { mode: 0o600, uid: 0, gid: 0 };
+    const made = fileSystem.create(directory.node, name, "file", owner);
+    try {
+      fileSystem.setContent(made, from.attributes.content, target);
+    } catch (error) {
+      fileSystem.unlink(made);
+      throw error;
+    }
   }
 
   /** The node at a path that no link in its last component led to. */

@@ -227,6 +227,11 @@ export class SimMachine {
     return made;
   }
 
+  /** Freezes the file system at `path`, as somebody else does. */
+  freeze(path: string): void {
+    this.follow("freeze", path).node.tree.fileSystem.frozen = true;
+  }
+
   /** True when any process has the file system mounted. */
   uses(fileSystem: SimFileSystem, except?: SimMountNamespace): boolean {
     const namespaces = new Set(this.processes.map(({ namespace }) => namespace));

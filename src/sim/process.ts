@@ -1,3 +1,4 @@
+import { invariant } from "../core/failure.ts";
 import { failureOf } from "./errno.ts";
 import type { Entry, Place, SimMountNamespace } from "./mount-namespace.ts";
 import { contentOf, utf8Bytes } from "./node.ts";
@@ -116,6 +117,7 @@ export class SimProcess {
 /** @throws {Failure} `failed_precondition` when nothing may be changed at `place`. */
 export function ensureWritable(place: Place, call: string, path: string): void {
   const { tree } = place.node;
+  invariant(!tree.fileSystem.frozen, `${call} ${path} does not wait for ever: it is frozen`);
   if (place.mount.readOnly || tree.settings.readOnly || tree.fileSystem.faulted) {
     throw failureOf(call, path, "EROFS");
   }

@@ -33,6 +33,9 @@ async function fresh(): Promise<KernelGiven> {
       const file = await open(path);
       return () => file.close();
     },
+    freeze: async (path) => {
+      await command("fsfreeze", "--freeze", path);
+    },
     subvolumesAfterPowerCut: async () => {
       // What the image has now is what a machine would find that lost its power now.
       await command("cp", "--sparse=always", disk, `${disk}.cut`);

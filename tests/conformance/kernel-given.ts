@@ -18,6 +18,8 @@ export interface KernelGiven {
   readonly write: (path: string, bytes: number) => Promise<void>;
   /** Keeps a file or directory open until the answer is called. */
   readonly hold: (path: string) => Promise<() => Promise<void>>;
+  /** Freezes the file system mounted at `path`, as somebody else does. */
+  readonly freeze: (path: string) => Promise<void>;
   /** Names of the subvolumes directly in `root` that are there after a power cut now. Asked last in a test. */
   readonly subvolumesAfterPowerCut: () => Promise<readonly string[]>;
   readonly cleanup: () => Promise<void>;

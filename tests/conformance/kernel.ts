@@ -1,4 +1,5 @@
 import { describe, it } from "vitest";
+import { kernelFreeze } from "./kernel-freeze.ts";
 import type { Check, KernelGiven } from "./kernel-given.ts";
 import { kernelFileSystems, kernelLoops } from "./kernel-loops.ts";
 import { kernelMounts } from "./kernel-mounts.ts";
@@ -26,6 +27,7 @@ export function kernelConformance(name: string, harness: KernelHarness): void {
   describe(`Kernel, file systems and loop devices: ${name}`, () => {
     kernelFileSystems(check);
     kernelLoops(check);
+    kernelFreeze(check);
   });
   describe(`Kernel, subvolumes: ${name}`, () => {
     kernelSubvolumes(check);

@@ -47,6 +47,7 @@ async function fresh(options: MachineOptions): Promise<KernelGiven> {
       const release = machine.init.open(path);
       return async () => release();
     },
+    freeze: async (path) => machine.freeze(path),
     async subvolumesAfterPowerCut() {
       machine.reboot();
       const next = machine.start();

@@ -16,6 +16,7 @@ const MOUNTS = "src/services/mounts.ts";
 const RECONCILE = "src/services/reconcile.ts";
 const TREES = "src/drivers/btrfs/trees.ts";
 const TREE_DRIVER = "src/drivers/shared/tree-driver.ts";
+const SETTLING = "src/drivers/shared/settling.ts";
 const SHELF = "src/drivers/shared/shelf.ts";
 const DRIVER_TESTS = ["tests/conformance/driver-btrfs.test.ts"];
 
@@ -260,7 +261,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "resize-not-recorded",
-    file: TREE_DRIVER,
+    file: SETTLING,
     before: "    await shelf.rewriteRecord(info.id, { ...record, sizeBytes });\n",
     after: "    void record;\n",
     breaks: "A new size limit is set and not written down.",

@@ -62,6 +62,9 @@ export interface QuotaUsage {
   readonly limitBytes: number | null;
 }
 
+/** Longest that a file system of ours stays frozen, in milliseconds. */
+export const FREEZE_LIMIT_MS = 5_000;
+
 /**
  * What only the kernel can do. Held by `tests/conformance/kernel.ts`. Paths are absolute.
  *
@@ -90,6 +93,19 @@ export interface Kernel {
    *    a file system that cannot: `unimplemented`, and no target is left.
    */
   cloneFile(source: string, target: string): Promise<void>;
+
+  /**
+   * 21. As 8, while the file system of the directory `frozen` takes no writes: `target` is what `source` is at one
+   *     instant of it, with all that was written to it before. For the image that this file system lies in. Answers how
+   *     long its writers may have had to wait, in milliseconds.
+   * 22. It is thawed when the call ends, however it ends, also when this process is killed meanwhile; after
+   *     {@link FREEZE_LIMIT_MS} whatever goes on, and then the call fails with `deadline_exceeded` and leaves no target.
+   * 23. `target` on that very file system: `invalid_argument`; frozen by somebody else already: `failed_precondition`;
+   *     one that cannot be frozen: `unimplemented`.
+   */
+  cloneFrozen(frozen: string, source: string, target: string): Promise<number>;
+  /** 24. Thaws the file system of the directory `path`, whoever froze it; not frozen is success. */
+  thaw(path: string): Promise<void>;
 
   /** 9. Device (`/dev/loopN`) newly attached to a regular file, direct I/O where the file system allows it; detaches itself after its last use. */
   attachLoop(file: string): Promise<string>;

@@ -1,0 +1,65 @@
+import { constants as fs, fstatSync, rmSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import {
+  attempt,
+  errnoOfCall,
+  ioctlNumber,
+  SyscallError,
+  syncFileSystem,
+  withFile,
+} from "./libc.ts";
+import { cloneFile } from "./syscalls-mount.ts";
+
+// linux/fs.h (6.1)
+const FIFREEZE = 0xc0045877;
+const FITHAW = 0xc0045878;
+
+/**
+ * `Kernel.cloneFrozen`, with nothing between freeze, clone and thaw that could wait for another thread. Writers wait from
+ * the beginning of the freeze, which writes out what is dirty: so most of that is written out before.
+ */
+export function cloneFrozen(frozen: string, source: string, target: string): number {
+  return withFile("freeze", frozen, fs.O_RDONLY | fs.O_DIRECTORY, (fd) => {
+    const { dev } = attempt("clone to", target, () => statSync(dirname(target)));
+    if (fstatSync(fd).dev === dev) {
+      const why = `the file system of ${frozen} would be frozen, and it is on it`;
+      throw new SyscallError("clone to", target, "EINVAL", { why });
+    }
+    syncFileSystem(fd, frozen);
+    const from = performance.now();
+    ioctlNumber(fd, FIFREEZE, 0, "freeze", frozen);
+    let cloned = false;
+    try {
+      cloneFile(source, target);
+      cloned = true;
+    } finally {
+      thawAfter(fd, frozen, cloned ? target : undefined);
+    }
+    return performance.now() - from;
+  });
+}
+
+/** Thaws; when that was done already, what was cloned meanwhile is of no one instant. */
+function thawAfter(fd: number, frozen: string, cloned: string | undefined): void {
+  try {
+    ioctlNumber(fd, FITHAW, 0, "thaw", frozen);
+  } catch (thrown) {
+    if (errnoOfCall(thrown) !== "EINVAL") throw thrown;
+    if (cloned === undefined) return;
+    rmSync(cloned, { force: true });
+    const meaning = { code: "deadline_exceeded", why: "it had to be thawed too early" } as const;
+    throw new SyscallError("keep frozen", frozen, "EINVAL", meaning);
+  }
+}
+
+/** `Kernel.thaw`. */
+export function thaw(path: string): void {
+  withFile("thaw", path, fs.O_RDONLY | fs.O_DIRECTORY, (fd) => {
+    try {
+      ioctlNumber(fd, FITHAW, 0, "thaw", path);
+    } catch (thrown) {
+      // EINVAL: it is not frozen. EOPNOTSUPP: it never could be.
+      if (!["EINVAL", "EOPNOTSUPP"].includes(errnoOfCall(thrown) ?? "")) throw thrown;
+    }
+  });
+}

@@ -1,0 +1,51 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { Failure } from "../core/failure.ts";
+import { FREEZE_LIMIT_MS } from "../core/ports/kernel.ts";
+import { HOST_PATH } from "./exec.ts";
+
+/**
+ * Thaws the file system of the directory "$1" unless it is told "done" within "$2" seconds. When we die, the pipe that
+ * it reads from ends. It holds the directory open, so that it finds it again however the mounts change.
+ */
+const KEEPER = `exec 3<"$1" && echo ready && word=$(timeout "$2" head -n 1)
+[ "$word" = done ] || fsfreeze --unfreeze /proc/self/fd/3`;
+
+/**
+ * Runs `work`, which freezes the file system of `directory` and thaws it again, while another process stands by to thaw
+ * it if this one cannot any more.
+ *
+ * @throws {Failure} `unavailable` when there can be no such process: then nothing is begun.
+ */
+export async function withThawKeeper<T>(directory: string, work: () => Promise<T>): Promise<T> {
+  const seconds = String(FREEZE_LIMIT_MS / 1000);
+  const child = spawn("sh", ["-c", KEEPER, "thaw-keeper", directory, seconds], {
+    // Away from our process group: what ends that must not end it.
+    detached: true,
+    stdio: ["pipe", "pipe", "ignore"],
+    env: { LC_ALL: "C", PATH: HOST_PATH },
+    cwd: "/",
+  });
+  // It may have gone before it is told, which is why nobody relies on it alone.
+  child.stdin.on("error", () => undefined);
+  const ended = once(child, "close");
+  try {
+    const ready = await Promise.race([once(child.stdout, "data"), ended]).catch(
+      (cause: unknown) => {
+        throw new Failure("unavailable", notKept(directory), { cause });
+      },
+    );
+    if (String(ready[0]) !== "ready\n") throw new Failure("unavailable", notKept(directory));
+    const result = await work();
+    child.stdin.write("done\n");
+    return result;
+  } finally {
+    child.stdin.end();
+    // Until then it has the directory open, which keeps its mount busy.
+    await ended.catch(() => undefined);
+  }
+}
+
+function notKept(directory: string): string {
+  return `Cannot freeze ${directory}: no process could be started that would thaw it if this one died (it needs sh, timeout, head and fsfreeze)`;
+}
