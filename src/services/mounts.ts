@@ -1,7 +1,7 @@
 import { Failure } from "../core/failure.ts";
 import type { VolumeId } from "../core/id.ts";
 import { quote } from "../core/name.ts";
-import type { Clock, UnixMs } from "../core/ports/clock.ts";
+import type { Clock } from "../core/ports/clock.ts";
 import type { Engine, EngineContainer } from "../core/ports/engine.ts";
 import type { Kernel, MountEntry, MountNamespace } from "../core/ports/kernel.ts";
 import type { Log } from "../core/ports/log.ts";
@@ -17,7 +17,8 @@ import type { Pools } from "./pools.ts";
  *    hint: after a crash an engine sends the same ID again, `docker cp` sends the ID of the running
  *    container, and with live-restore no Unmount may ever come. So neither a set nor a count decides anything.
  * 2. A hint holds a volume only while it is younger than MOUNT_GRACE_MS: the time an engine needs from our
- *    answer to its own mount. An older hint that no process's mount table confirms is dropped.
+ *    answer to its own mount. An older hint that no process's mount table confirms is dropped. Who asks whether a
+ *    volume is used looks at the hints first: a container whose hint was too old by then is in the tables after.
  * 3. Nothing is ever unmounted here: what engines get is a plain directory in a pool that stays mounted.
  */
 
@@ -37,7 +38,8 @@ export interface VolumeUser {
 /** What an engine told us of one mount. */
 interface MountHint {
   readonly count: number;
-  readonly at: UnixMs;
+  /** Monotonic time of the last Mount: the wall clock can be set, which would make a hint look old. */
+  readonly since: number;
 }
 
 /** What {@link Mounts} works with. */
@@ -68,7 +70,7 @@ export class Mounts {
     const path = await this.path(volume, signal);
     const { runtime, clock } = this.#parts;
     await this.#onHint(volume.id, mountId, async (key, hint) => {
-      const next: MountHint = { count: (hint?.count ?? 0) + 1, at: clock.now() };
+      const next: MountHint = { count: (hint?.count ?? 0) + 1, since: clock.monotonic() };
       await runtime.txn([], [{ do: "put", key, value: JSON.stringify(next) }]);
     });
     return path;
@@ -97,7 +99,7 @@ export class Mounts {
       throw new Failure(
         "data_loss",
         `Cannot mount volume "${volume.name}": its content (layer ${volume.head}) is missing from pool "${volume.spec.pool}"; run "lagan doctor"`,
-        { cause: thrown },
+        { detail: { missing: volume.head }, cause: thrown },
       );
     }
   }
@@ -112,7 +114,7 @@ export class Mounts {
   async counts(): Promise<ReadonlyMap<VolumeId, number>> {
     const counts = new Map<VolumeId, number>();
     for (const { key, value } of (await this.#parts.runtime.list(HINTS)).entries) {
-      const id = key.split("/")[1] as VolumeId;
+      const id = volumeOfHint(key);
       counts.set(id, (counts.get(id) ?? 0) + parseHint(value).count);
     }
     return counts;
@@ -148,6 +150,7 @@ export class Mounts {
     ask: { readonly askEngines: boolean },
     signal: AbortSignal,
   ): Promise<void> {
+    const starting = await this.#hasFreshHint(volume.id);
     const containers = ask.askEngines ? await this.#containers(volume, signal) : [];
     const users = await this.users(volume, signal);
     const [named] = [...containers].sort((a, b) => Number(b.running) - Number(a.running));
@@ -164,7 +167,7 @@ export class Mounts {
     if (user !== undefined) {
       throw inUse(attempt, volume, `process ${user.pid} (${shown(user.command)})`, "end it first");
     }
-    if (await this.#hasFreshHint(volume.id)) {
+    if (starting) {
       throw inUse(
         attempt,
         volume,
@@ -181,6 +184,7 @@ export class Mounts {
    */
   async listUnused(volumes: readonly Volume[], signal: AbortSignal): Promise<readonly Volume[]> {
     const { engines, kernel } = this.#parts;
+    const starting = await this.#listStarting();
     const namespaces = await kernel.mountNamespaces();
     const unused = new Set<Volume>();
     const next = volumes.values();
@@ -188,7 +192,7 @@ export class Mounts {
       for (const volume of next) {
         // Of a volume whose pool is faulted nobody knows who uses it: it is not said to be unused.
         const users = await this.#usersAmong(namespaces, volume, signal).catch(() => undefined);
-        if (users?.length !== 0 || (await this.#hasFreshHint(volume.id))) continue;
+        if (users?.length !== 0 || starting.has(volume.id)) continue;
         const asked = engines.map((engine) =>
           engine.listContainers(volume.name, signal).catch((cause: unknown) => {
             throw noAnswer(engine, cause);
@@ -206,12 +210,13 @@ export class Mounts {
     const counts = await this.counts();
     if (counts.size === 0) return;
     const { clock, kernel, runtime, log } = this.#parts;
+    const now = clock.monotonic();
     const namespaces = await kernel.mountNamespaces();
     for (const volume of volumes.filter(({ id }) => counts.has(id))) {
       const users = await this.#usersAmong(namespaces, volume, signal).catch(() => undefined);
       if (users === undefined || users.length > 0) continue;
       for (const { key, value } of (await runtime.list(hintPrefix(volume.id))).entries) {
-        if (clock.now() - parseHint(value).at < MOUNT_GRACE_MS) continue;
+        if (isFresh(parseHint(value), now)) continue;
         await runtime.txn([], [{ do: "delete", key }]);
         log.info("forgot a mount that no process has", { volume: volume.name, key });
       }
@@ -219,9 +224,15 @@ export class Mounts {
   }
 
   async #hasFreshHint(id: VolumeId): Promise<boolean> {
-    const now = this.#parts.clock.now();
-    const { entries } = await this.#parts.runtime.list(hintPrefix(id));
-    return entries.some((entry) => Math.abs(now - parseHint(entry.value).at) < MOUNT_GRACE_MS);
+    return (await this.#listStarting(hintPrefix(id))).has(id);
+  }
+
+  /** The volumes that an engine is just about to mount. */
+  async #listStarting(prefix: string = HINTS): Promise<ReadonlySet<VolumeId>> {
+    const now = this.#parts.clock.monotonic();
+    const { entries } = await this.#parts.runtime.list(prefix);
+    const fresh = entries.filter(({ value }) => isFresh(parseHint(value), now));
+    return new Set(fresh.map(({ key }) => volumeOfHint(key)));
   }
 
   /** What engines say; one that does not answer says nothing: the mount tables decide. */
@@ -261,8 +272,17 @@ function parseHint(value: string): MountHint {
   return JSON.parse(value) as MountHint;
 }
 
+function volumeOfHint(key: string): VolumeId {
+  return key.split("/")[1] as VolumeId;
+}
+
+function isFresh({ since }: MountHint, now: number): boolean {
+  return now - since < MOUNT_GRACE_MS;
+}
+
+/** Only content that is known to be gone: of a disk that could not be read nobody knows who uses it. */
 function lostIsUndefined(thrown: unknown): undefined {
-  if (!(thrown instanceof Failure) || thrown.code !== "data_loss") throw thrown;
+  if (!(thrown instanceof Failure) || thrown.detail["missing"] === undefined) throw thrown;
 }
 
 function plainPath(mounts: readonly LayerMount[]): string {

@@ -191,15 +191,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "hint-never-expires",
     file: MOUNTS,
-    before: "Math.abs(now - parseHint(entry.value).at) < MOUNT_GRACE_MS",
-    after: "now > 0 && parseHint(entry.value).at > 0",
+    before: "return now - since < MOUNT_GRACE_MS;",
+    after: "return now >= since;",
     breaks: "A Mount without Unmount holds a volume until a chore forgets it.",
   },
   {
     name: "hint-ignored",
     file: MOUNTS,
-    before: "if (await this.#hasFreshHint(volume.id)) {",
-    after: "if (attempt === undefined) {",
+    before: "if (starting) {",
+    after: "if (starting && attempt === undefined) {",
     breaks: "A container that is just starting does not hold its volume.",
   },
   {
@@ -212,7 +212,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "stale-hints-too-early",
     file: MOUNTS,
-    before: "if (clock.now() - parseHint(value).at < MOUNT_GRACE_MS) continue;",
+    before: "if (isFresh(parseHint(value), now)) continue;",
     after: "",
     breaks: "The chores forget a Mount that has just been answered.",
   },

@@ -190,7 +190,7 @@ describe("removing", () => {
     await expect(volumes.remove(data, quietly, signal)).rejects.toMatchObject({
       code: "failed_precondition",
     });
-    world.machine.clock.jump(61_000);
+    await world.machine.clock.advance(61_000);
     await volumes.remove(data, quietly, signal);
   });
 
@@ -403,7 +403,7 @@ describe("announced mounts", () => {
     const source = await pathOf();
     await pathOf(other);
     world.machine.process({ pid: 78, mounts: [{ source, target: "/data" }] });
-    world.machine.clock.jump(61_000);
+    await world.machine.clock.advance(61_000);
     const all = (await volumes.list()).map(({ value }) => value);
     await mounts.dropStaleHints(all, signal);
     const counts = await Promise.all(all.map(({ id }) => mounts.count(id)));

@@ -1,6 +1,7 @@
 import { Failure, type FailureCode } from "../../src/core/failure.ts";
 import { parsePoolName } from "../../src/core/name.ts";
 import type { Engine } from "../../src/core/ports/engine.ts";
+import type { Kernel } from "../../src/core/ports/kernel.ts";
 import type { Log } from "../../src/core/ports/log.ts";
 import { poolMaker } from "../../src/drivers/index.ts";
 import { buildNode, type Node, type NodeSettings } from "../../src/services/node.ts";
@@ -35,6 +36,8 @@ export class World {
   readonly engines: Engine[] = [];
   readonly signal: AbortSignal = new AbortController().signal;
   settings: NodeSettings;
+  /** What daemons that are built from now on get as their kernel. */
+  kernelOf: (kernel: Kernel) => Kernel = (kernel) => kernel;
   readonly #store: SimStoreDisk = emptyStoreDisk();
   #runtime: SimStoreDisk = emptyStoreDisk();
 
@@ -78,7 +81,7 @@ export class World {
         store: ports.store,
         runtime: new SimStore(this.machine.clock, this.#runtime),
         maker: poolMaker("/var/lib/lagan/pools", ports),
-        kernel: ports.kernel,
+        kernel: this.kernelOf(ports.kernel),
         engines: this.engines,
         ...{ clock, random, log: silent },
       },

@@ -43,7 +43,6 @@ export class Checker {
   readonly requests: Set<Request> = new Set();
   /** Latest that the wall clock has ever shown. */
   latestMs = 0;
-  wallJumped = false;
   readonly #machine: SimMachine;
   readonly #disk: SimStoreDisk;
   readonly #trashKeepMs: number | null;
@@ -277,8 +276,7 @@ export class Checker {
     if ([...this.requests].some(({ verb, name }) => verb === "unmount" && name === volume.name))
       return;
     for (const at of hints.values()) {
-      // The daemon goes by the wall clock: once that was set, no duration is what it was.
-      if (this.wallJumped || now - at >= MOUNT_GRACE_MS) continue;
+      if (now - at >= MOUNT_GRACE_MS) continue;
       this.breach(8, `${volume.name} was ${what} ${now - at} ms after a Mount`);
     }
   }

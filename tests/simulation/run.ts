@@ -96,7 +96,7 @@ async function supervise(trial: NodeOnTrial): Promise<void> {
 }
 
 async function incidents(trial: NodeOnTrial): Promise<void> {
-  const { plan, random, machine, checker } = trial;
+  const { plan, random, machine } = trial;
   const able: Trouble[] = (
     ["crash", "powerCut", "diskFull", "wallJump", "poolFault"] as const
   ).filter((trouble) => plan.troubles.has(trouble));
@@ -119,7 +119,6 @@ async function incidents(trial: NodeOnTrial): Promise<void> {
         }
         break;
       case "wallJump":
-        checker.wallJumped = true;
         machine.clock.jump((random.below(2) === 0 ? 1 : -1) * random.below(90_000_000));
         break;
       default:

@@ -363,7 +363,7 @@ export class Users {
   /** 13. */
   #ensureHeld(name: string, request: Request, before: number, refusal: Failure): void {
     const { checker } = this.#trial;
-    if (before + this.#holders(name, request.sentAt) > 0 || checker.wallJumped) return;
+    if (before + this.#holders(name, request.sentAt) > 0) return;
     for (const other of checker.requests) {
       if (other !== request && other.name === name && other.verb === "mount") return;
     }

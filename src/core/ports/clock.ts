@@ -7,7 +7,10 @@ export type UnixMs = number;
 export interface Clock {
   /** Wall-clock time. May jump backwards; use only for what people read. */
   now(): UnixMs;
-  /** 1. Milliseconds that never go back, from an arbitrary start. For durations and deadlines. */
+  /**
+   * 1. Milliseconds that never go back, from a start that is the same for every process until the machine restarts.
+   * For durations and deadlines.
+   */
   monotonic(): number;
   /**
    * 2. Resolves no earlier than `durationMs` of monotonic time from now.
