@@ -55,6 +55,8 @@ interface MountsParts {
 
 export class Mounts {
   readonly #parts: MountsParts;
+  /** When a Mount was answered, by the hint's key: an engine's time begins there, and writing the hint may take long. */
+  readonly #answered = new Map<string, number>();
 
   /** @param parts `runtime`: a store that survives a restart of the daemon but not of the machine. */
   constructor(parts: MountsParts) {
@@ -72,6 +74,7 @@ export class Mounts {
     await this.#onHint(volume.id, mountId, async (key, hint) => {
       const next: MountHint = { count: (hint?.count ?? 0) + 1, since: clock.monotonic() };
       await runtime.txn([], [{ do: "put", key, value: JSON.stringify(next) }]);
+      this.#answered.set(key, clock.monotonic());
     });
     return path;
   }
@@ -86,6 +89,7 @@ export class Mounts {
         [],
         [left.count > 0 ? { do: "put", key, value: JSON.stringify(left) } : { do: "delete", key }],
       );
+      if (left.count <= 0) this.#answered.delete(key);
     });
   }
 
@@ -216,7 +220,7 @@ export class Mounts {
       const users = await this.#usersAmong(namespaces, volume, signal).catch(() => undefined);
       if (users === undefined || users.length > 0) continue;
       for (const { key, value } of (await runtime.list(hintPrefix(volume.id))).entries) {
-        if (isFresh(parseHint(value), now)) continue;
+        if (this.#isFresh(key, value, now)) continue;
         await runtime.txn([], [{ do: "delete", key }]);
         log.info("forgot a mount that no process has", { volume: volume.name, key });
       }
@@ -231,8 +235,15 @@ export class Mounts {
   async #listStarting(prefix: string = HINTS): Promise<ReadonlySet<VolumeId>> {
     const now = this.#parts.clock.monotonic();
     const { entries } = await this.#parts.runtime.list(prefix);
-    const fresh = entries.filter(({ value }) => isFresh(parseHint(value), now));
+    const fresh = entries.filter(({ key, value }) => this.#isFresh(key, value, now));
     return new Set(fresh.map(({ key }) => volumeOfHint(key)));
+  }
+
+  #isFresh(key: string, value: string, now: number): boolean {
+    const since = this.#answered.get(key) ?? parseHint(value).since;
+    if (now - since < MOUNT_GRACE_MS) return true;
+    this.#answered.delete(key);
+    return false;
   }
 
   /** What engines say; one that does not answer says nothing: the mount tables decide. */
@@ -274,10 +285,6 @@ function parseHint(value: string): MountHint {
 
 function volumeOfHint(key: string): VolumeId {
   return key.split("/")[1] as VolumeId;
-}
-
-function isFresh({ since }: MountHint, now: number): boolean {
-  return now - since < MOUNT_GRACE_MS;
 }
 
 /** Only content that is known to be gone: of a disk that could not be read nobody knows who uses it. */

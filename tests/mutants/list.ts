@@ -191,8 +191,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "hint-never-expires",
     file: MOUNTS,
-    before: "return now - since < MOUNT_GRACE_MS;",
-    after: "return now >= since;",
+    before: "if (now - since < MOUNT_GRACE_MS) return true;",
+    after: "if (now >= since) return true;",
     breaks: "A Mount without Unmount holds a volume until a chore forgets it.",
   },
   {
@@ -212,7 +212,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "stale-hints-too-early",
     file: MOUNTS,
-    before: "if (isFresh(parseHint(value), now)) continue;",
+    before: "if (this.#isFresh(key, value, now)) continue;",
     after: "",
     breaks: "The chores forget a Mount that has just been answered.",
   },

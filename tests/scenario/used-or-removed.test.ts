@@ -59,27 +59,46 @@ it.each(["data_loss", "unavailable", "unknown"] as const)(
   },
 );
 
+/** The same port, but for some methods. */
+function but<P extends object>(port: P, methods: Partial<P>): P {
+  return new Proxy(port, {
+    get: (target, key) => {
+      if (key in methods) return Reflect.get(methods, key);
+      const member: unknown = Reflect.get(target, key);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+}
+
 /** A world whose mount tables take a while to read; `meanwhile` is done once they have been. */
 function slowTables(meanwhile: (world: World) => Promise<void>): World {
   const world = new World();
-  world.kernelOf = (kernel) => {
-    const slow: Pick<Kernel, "mountNamespaces"> = {
-      mountNamespaces: async () => {
-        const seen = await kernel.mountNamespaces();
-        await meanwhile(world);
-        return seen;
-      },
-    };
-    return new Proxy(kernel, {
-      get: (target, key) => {
-        if (key in slow) return Reflect.get(slow, key);
-        const member: unknown = Reflect.get(target, key);
-        return typeof member === "function" ? member.bind(target) : member;
-      },
-    });
+  const slow = (kernel: Kernel) => async () => {
+    const seen = await kernel.mountNamespaces();
+    await meanwhile(world);
+    return seen;
   };
+  world.kernelOf = (kernel) => but(kernel, { mountNamespaces: slow(kernel) });
   return world;
 }
+
+it("a Mount that took long to write down counts from its answer", async () => {
+  const world = new World();
+  world.runtimeOf = (store) =>
+    but(store, {
+      txn: async (...args) => {
+        const result = await store.txn(...args);
+        await world.machine.clock.advance(2 * MOUNT_GRACE_MS);
+        return result;
+      },
+    });
+  const node = await world.boot();
+  await node.services.volumes.create(data, parseVolumeOptions({}), signal);
+  await mountOf(node);
+  await expect(remove(node)).rejects.toMatchObject({ code: "failed_precondition" });
+  await world.machine.clock.advance(MOUNT_GRACE_MS);
+  await remove(node);
+});
 
 it.each(["removal", "prune"])(
   "a container that starts while the tables are read for a %s, at the end of its time, is not overlooked",

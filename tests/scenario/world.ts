@@ -3,6 +3,7 @@ import { parsePoolName } from "../../src/core/name.ts";
 import type { Engine } from "../../src/core/ports/engine.ts";
 import type { Kernel } from "../../src/core/ports/kernel.ts";
 import type { Log } from "../../src/core/ports/log.ts";
+import type { Store } from "../../src/core/ports/store.ts";
 import { poolMaker } from "../../src/drivers/index.ts";
 import { buildNode, type Node, type NodeSettings } from "../../src/services/node.ts";
 import { type FaultTime, failingAt } from "../../src/sim/failing.ts";
@@ -38,6 +39,8 @@ export class World {
   settings: NodeSettings;
   /** What daemons that are built from now on get as their kernel. */
   kernelOf: (kernel: Kernel) => Kernel = (kernel) => kernel;
+  /** What they get as the store of what is only for now. */
+  runtimeOf: (store: Store) => Store = (store) => store;
   readonly #store: SimStoreDisk = emptyStoreDisk();
   #runtime: SimStoreDisk = emptyStoreDisk();
 
@@ -79,7 +82,7 @@ export class World {
     const node = buildNode(
       {
         store: ports.store,
-        runtime: new SimStore(this.machine.clock, this.#runtime),
+        runtime: this.runtimeOf(new SimStore(this.machine.clock, this.#runtime)),
         maker: poolMaker("/var/lib/lagan/pools", ports),
         kernel: this.kernelOf(ports.kernel),
         engines: this.engines,

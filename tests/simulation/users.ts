@@ -273,13 +273,12 @@ export class Users {
     const { random, containers } = this.#trial;
     if (random.below(2) === 0) await this.create(name, random.below(CREATES.length));
     const mountId = this.#mountId();
-    const starts = this.#trial.starts;
     const mounted = await this.mount(name, mountId);
     if (mounted.was !== "done") return;
     const [tracked, path] = mounted.value;
     await this.#trial.sleep(random.below(4) === 0 ? random.below(30_000) : random.below(200));
-    // After a power cut the engine is gone as well; it cannot go on from here.
-    if (starts !== this.#trial.starts && !tracked.hints.has(mountId)) return;
+    // The power failed, and the engine is gone as well; or it took the Mount back. Neither goes on from here.
+    if (!tracked.hints.has(mountId)) return;
     const container = containers.start(tracked, name, path);
     if (container === undefined) return;
     await this.#work(container);
