@@ -1,4 +1,4 @@
-import { closeSync, constants as fs, fstatSync, openSync, rmSync } from "node:fs";
+import { closeSync, constants as fs, fstatSync, lstatSync, openSync, rmSync } from "node:fs";
 import type { MountRequest } from "../core/ports/kernel.ts";
 import {
   attempt,
@@ -10,7 +10,7 @@ import {
   unmount,
   withFile,
 } from "./libc.ts";
-import { releaseLoopAfterUse } from "./syscalls-loop.ts";
+import { attachLoop, detachLoop, findLoops, releaseLoopAfterUse } from "./syscalls-loop.ts";
 
 // linux/mount.h (6.1)
 const MS_BIND = 4096;
@@ -45,11 +45,17 @@ const ATTRIBUTES: Readonly<Record<string, { readonly set: number; readonly clear
 /** Most bytes of options for a file system: mount(2) cuts off the rest of its page without a word. */
 const DATA_LIMIT_BYTES = 4095;
 const UMOUNT_NOFOLLOW = 8;
+/** How often the device of a file may be gone when it is to be mounted. */
+const ATTACH_LIMIT = 5;
 
 /** `Kernel.mount`. */
 export function mountRequest({ type, source, target, options }: MountRequest): void {
   if (type === "bind") {
     bind(source, target, options);
+    return;
+  }
+  if (source.startsWith("/") && lstatSync(source, { throwIfNoEntry: false })?.isFile()) {
+    mountFile({ type, source, target, options });
     return;
   }
   const isFlag = (option: string): boolean => Object.hasOwn(FLAGS, option);
@@ -60,6 +66,23 @@ export function mountRequest({ type, source, target, options }: MountRequest): v
   }
   mount(source, target, type, flags, data === "" ? null : data);
   if (source.startsWith("/dev/loop")) releaseLoopAfterUse(source);
+}
+
+/** Never by a second device: two would be two file systems on one file, each unaware of what the other writes. */
+function mountFile(request: MountRequest): void {
+  for (let attempt = 1; ; attempt++) {
+    const [attached] = findLoops(request.source);
+    const device = attached ?? attachLoop(request.source);
+    try {
+      mountRequest({ ...request, source: device });
+      return;
+    } catch (thrown) {
+      if (attached === undefined) detachLoop(device);
+      // A device that was found may just have been detaching itself after its last use.
+      const gone = attached !== undefined && !findLoops(request.source).includes(attached);
+      if (!gone || attempt === ATTACH_LIMIT) throw thrown;
+    }
+  }
 }
 
 function bind(source: string, target: string, options: readonly string[]): void {

@@ -18,6 +18,18 @@ export function mountAt(machine: SimMachine, request: MountRequest): void {
     bind(machine, request, at);
     return;
   }
+  const file = machine.namespace.find(source)?.node;
+  if (file?.kind === "file") {
+    const [attached] = machine.loops.find(file);
+    const device = attached ?? machine.loops.attach(file);
+    try {
+      mountAt(machine, { ...request, source: device });
+    } catch (error) {
+      if (attached === undefined) machine.loops.release(file);
+      throw error;
+    }
+    return;
+  }
   const shown = restrict([], options);
   const readOnly = shown[0] === "ro";
   if (at.node.kind !== "directory") throw failureOf("mount on", target, "ENOTDIR");

@@ -91,6 +91,34 @@ export function kernelLoops(check: Check): void {
     expect(await kernel.findLoops(file)).toEqual([]);
   });
 
+  check("3 mounts what is in a file, by one device for all of its mounts", async (given) => {
+    const { kernel, files, plain, image } = given;
+    const [source, target, second] = [await image(), `${plain}/target`, `${plain}/second`];
+    for (const path of [target, second]) {
+      await files.makeDirectory(path, { mode: 0o755 });
+      await kernel.mount({ type: "btrfs", source, target: path, options: [] });
+    }
+    const devices = await kernel.findLoops(source);
+    expect(devices).toHaveLength(1);
+    const table = await kernel.mountTable();
+    expect(table.find(({ mountPoint }) => mountPoint === target)?.source).toBe(devices[0]);
+    await files.writeText(`${target}/file`, "text");
+    expect(await files.readText(`${second}/file`)).toBe("text");
+    await kernel.unmount(target);
+    await kernel.unmount(second);
+    expect(await kernel.findLoops(source)).toEqual([]);
+  });
+
+  check("3 a file with no file system in it is not left attached", async (given) => {
+    const { kernel, files, plain } = given;
+    const [source, target] = [`${plain}/text`, `${plain}/target`];
+    await files.writeText(source, "text");
+    await files.makeDirectory(target, { mode: 0o755 });
+    const mount = kernel.mount({ type: "btrfs", source, target, options: [] });
+    await expect(mount).rejects.toMatchObject({ code: "invalid_argument" });
+    expect(await kernel.findLoops(source)).toEqual([]);
+  });
+
   check("11 a device in use is detached after its use", async (given) => {
     const { kernel, files, plain, image } = given;
     const [file, target] = [await image(), `${plain}/target`];
