@@ -26,3 +26,12 @@ export function parseDurationMs(text: string): number {
   }
   return Number(digits) * unitMs;
 }
+
+/** Milliseconds as {@link parseDurationMs} reads them, in the largest unit that divides them: `90s`, `15m`, `1d`. */
+export function formatDuration(durationMs: number): string {
+  for (const unit of ["d", "h", "m", "s"]) {
+    const unitMs = UNIT_MS[unit] ?? 1;
+    if (durationMs > 0 && durationMs % unitMs === 0) return `${durationMs / unitMs}${unit}`;
+  }
+  return durationMs === 0 ? "0" : `${Math.ceil(durationMs / 1_000)}s`;
+}

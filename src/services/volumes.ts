@@ -5,6 +5,7 @@ import type { Operation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
+import { mergeSchedule, type ScheduleOptions } from "../core/schedule/schedule.ts";
 import { parseLabels, type VolumeOptions } from "../core/volume/options.ts";
 import { DEFAULT_MODE, listDifferences, type Profiles, planVolume } from "../core/volume/spec.ts";
 import type { Labels, Volume } from "../core/volume/volume.ts";
@@ -29,6 +30,8 @@ export interface VolumeChange {
   readonly labels?: Readonly<Record<string, string | null>>;
   readonly protect?: boolean;
   readonly name?: VolumeName;
+  /** Changes of its schedule; `everyMs` null ends it. */
+  readonly schedule?: ScheduleOptions;
 }
 
 /** How a removal is asked for. */
@@ -126,6 +129,7 @@ export class Volumes {
         protected: plan.protect,
         head: newId<LayerId>(this.#parts.clock, this.#parts.random),
         createdAt: this.#parts.clock.now(),
+        schedule: plan.schedule,
         status: { state: "creating" },
       };
       return this.#make(volume, signal);
@@ -133,11 +137,11 @@ export class Volumes {
   }
 
   /**
-   * Changes labels, protection or name.
+   * Changes labels, protection, schedule or name.
    *
    * @param ifRevision Change only if the record is still of this revision.
    * @throws {Failure} `not_found`; `aborted` when the revision is another; `invalid_argument` for labels that
-   * cannot be; for a new name: `already_exists` when it
+   * cannot be, and for what to keep of no schedule; for a new name: `already_exists` when it
    * is taken, `failed_precondition` when the volume is in use (engines know volumes by name).
    */
   update(
@@ -157,6 +161,7 @@ export class Volumes {
         name: change.name ?? name,
         labels: parseLabels(mergedLabels(found.value.labels, change.labels ?? {})),
         protected: change.protect ?? found.value.protected,
+        schedule: mergeSchedule(found.value.schedule ?? null, change.schedule ?? {}),
       };
       if (renamed) await this.#ensureFree(volume.name);
       const names = renamed ? [freeName(name), claimName(volume.name, volume.id)] : [];

@@ -18,8 +18,30 @@ import { DOOR_PROPERTIES } from "./doors.ts";
 import { type Property, parsed } from "./property.ts";
 import { anyText, near, nearJson, objectNear } from "./texts.ts";
 
-const OPTION_NAMES = ["size", "pool", "profile", "uid", "gid", "mode", "protect", "label.a"];
-const optionValue = near("10G", "1.5T", "default", "999", "0755", "true", "false", "text");
+const OPTION_NAMES = [
+  "size",
+  "pool",
+  "profile",
+  "uid",
+  "gid",
+  "mode",
+  "protect",
+  "schedule",
+  "keep",
+  "label.a",
+];
+const optionValue = near(
+  "10G",
+  "1.5T",
+  "15m",
+  "last=2,daily=7",
+  "default",
+  "999",
+  "0755",
+  "true",
+  "false",
+  "text",
+);
 
 /** A size in tenths and less, exactly: whole number, digits after the point, unit. */
 const exactSize = fc.record({

@@ -12,6 +12,8 @@ it("reads every option", () => {
       gid: "0",
       mode: "2770",
       protect: "true",
+      schedule: "15m",
+      keep: "daily=7,hourly=24",
       "label.team": "shop",
       "label.com.example/x": "",
     }),
@@ -20,6 +22,8 @@ it("reads every option", () => {
     pool: "fast",
     profile: "db",
     uid: 999,
+    everyMs: 900_000,
+    keep: { hourly: 24, daily: 7 },
     gid: 0,
     mode: 0o2770,
     protect: true,
@@ -32,7 +36,10 @@ it("takes nothing for nothing", () => {
 });
 
 it.each([
-  [{ sise: "1G" }, "allowed are size, pool, profile, uid, gid, mode, protect, label.KEY"],
+  [
+    { sise: "1G" },
+    "allowed are size, pool, profile, uid, gid, mode, protect, schedule, keep, label.KEY",
+  ],
   [{ Size: "1G" }, "unknown"],
   [{ "": "1" }, "unknown"],
   [{ __proto__x: "1" }, "unknown"],

@@ -6,6 +6,8 @@ import {
   parseProfileName,
   quote,
 } from "../name.ts";
+import { type Keep, parseKeep } from "../schedule/keep.ts";
+import { parseEvery } from "../schedule/schedule.ts";
 import { parseSizeBytes } from "../size.ts";
 import type { Labels } from "./volume.ts";
 
@@ -18,6 +20,10 @@ export interface VolumeOptions {
   readonly gid?: number;
   readonly mode?: number;
   readonly protect?: boolean;
+  /** How often a snapshot is taken; null: never, whatever the profile says. */
+  readonly everyMs?: number | null;
+  /** Which of those stay. */
+  readonly keep?: Keep;
   readonly labels: Labels;
 }
 
@@ -37,6 +43,8 @@ export const VOLUME_OPTION_NAMES = [
   "gid",
   "mode",
   "protect",
+  "schedule",
+  "keep",
   "label.KEY",
 ] as const;
 
@@ -80,6 +88,10 @@ function parseOption(key: string, value: string): Omit<VolumeOptions, "labels"> 
       return { mode: parseMode(value) };
     case "protect":
       return { protect: parseBoolean("protect", value) };
+    case "schedule":
+      return { everyMs: parseEvery(value) };
+    case "keep":
+      return { keep: parseKeep(value) };
     default:
       throw new Failure(
         "invalid_argument",

@@ -1,5 +1,6 @@
 import { Failure } from "../failure.ts";
 import type { PoolName, ProfileName } from "../name.ts";
+import { mergeSchedule, type Schedule } from "../schedule/schedule.ts";
 import { formatBytes } from "../size.ts";
 import { parseLabels, type VolumeOptions } from "./options.ts";
 import type { Labels, Volume, VolumeSpec } from "./volume.ts";
@@ -16,13 +17,14 @@ export interface VolumePlan {
   readonly spec: VolumeSpec;
   readonly labels: Labels;
   readonly protect: boolean;
+  readonly schedule: Schedule | null;
 }
 
 /**
  * Fills a request in from its profile (labels of both are merged, the request's win) and from the defaults.
  *
  * @throws {Failure} `not_found` when the profile is not configured; names those that are. `invalid_argument` when
- * both together have too many labels.
+ * both together have too many labels, or say what to keep of no schedule.
  */
 export function planVolume(
   options: VolumeOptions,
@@ -50,13 +52,14 @@ export function planVolume(
     },
     labels: parseLabels({ ...profile?.labels, ...options.labels }),
     protect: merged.protect ?? false,
+    schedule: mergeSchedule(null, merged),
   };
 }
 
 /**
  * What a request for an existing volume asks otherwise than the volume was asked for, as sentences' parts such as
- * `size: 10 GiB, not 5 GiB`. Empty: the same. Labels and protection are not compared: they change over a
- * volume's life.
+ * `size: 10 GiB, not 5 GiB`. Empty: the same. Labels, protection and schedule are not compared: they
+ * change over a volume's life.
  */
 export function listDifferences(volume: Volume, asked: VolumeSpec): readonly string[] {
   const has = inWords(volume.spec);

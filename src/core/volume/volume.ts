@@ -1,6 +1,7 @@
 import type { LayerId, VolumeId } from "../id.ts";
 import type { PoolName, ProfileName, VolumeName } from "../name.ts";
 import type { UnixMs } from "../ports/clock.ts";
+import type { Schedule } from "../schedule/schedule.ts";
 
 /** What was asked for when a volume was made; two requests for one name are the same when these are equal. */
 export interface VolumeSpec {
@@ -38,5 +39,7 @@ export interface Volume {
   /** The active layer that is the volume's content. */
   readonly head: LayerId;
   readonly createdAt: UnixMs;
+  /** When snapshots are taken by themselves; null: never. Absent in records of before schedules. */
+  readonly schedule?: Schedule | null;
   readonly status: VolumeState;
 }
