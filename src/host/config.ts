@@ -6,8 +6,7 @@ import { parseDurationMs } from "../core/duration.ts";
 import { Failure } from "../core/failure.ts";
 import { type PoolName, parsePoolName, parseProfileName, quote } from "../core/name.ts";
 import type { PoolSpec } from "../core/pool/pool.ts";
-import { parseVolumeOptions } from "../core/volume/options.ts";
-import type { Profile, Profiles } from "../core/volume/spec.ts";
+import { type ProfileTable, parseProfile } from "../core/volume/profile.ts";
 
 /** Where the configuration is looked for when nobody says. It may be absent: every key has a default. */
 export const CONFIG_PATH = "/etc/lagan/lagan.yaml";
@@ -19,7 +18,7 @@ export interface Config {
   readonly dockerPluginDir: string;
   readonly defaultPool: PoolName;
   readonly pools: readonly PoolSpec[];
-  readonly profiles: Profiles;
+  readonly profiles: ProfileTable;
   /** Milliseconds that removed volumes stay in the trash; 0: not at all; null: until it is emptied. */
   readonly trashKeepMs: number | null;
   /** Sockets of engines to ask about containers and volumes, `unix:///…`. */
@@ -112,19 +111,15 @@ export function parseConfig(text: string): Config {
     dockerPluginDir: data.dockerPluginDir,
     defaultPool,
     pools: known ? pools : [{ name: defaultPool, driver: "auto", options: {} }, ...pools],
-    profiles: new Map(Object.entries(data.profiles).map(parseProfile)),
+    profiles: new Map(Object.entries(data.profiles).map(namedProfile)),
     trashKeepMs: data.trash.keep === "forever" ? null : parseDurationMs(data.trash.keep),
     engines: data.engines,
     logLevel: data.log.level,
   };
 }
 
-function parseProfile([name, options]: [string, Record<string, string>]) {
-  const { profile, ...rest } = parseVolumeOptions(options);
-  if (profile !== undefined) {
-    throw new Failure("invalid_argument", `profiles.${name}: a profile cannot have a profile`);
-  }
-  return [parseProfileName(name), rest satisfies Profile] as const;
+function namedProfile([name, options]: [string, Record<string, string>]) {
+  return [parseProfileName(name), parseProfile(options)] as const;
 }
 
 /** `value` if `schema` takes it. @throws {Failure} `invalid_argument` naming up to five faults. */

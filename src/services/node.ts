@@ -6,7 +6,7 @@ import type { Kernel } from "../core/ports/kernel.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { Store } from "../core/ports/store.ts";
-import type { Profiles } from "../core/volume/spec.ts";
+import type { ProfileTable } from "../core/volume/profile.ts";
 import { Doctor } from "./doctor.ts";
 import { EventLog } from "./event-log.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -14,6 +14,7 @@ import { KeyedQueue } from "./keyed-queue.ts";
 import { Mounts } from "./mounts.ts";
 import { Operations } from "./operations.ts";
 import { type PoolMaker, Pools } from "./pools.ts";
+import { Profiles } from "./profiles.ts";
 import { Quiet } from "./quiet.ts";
 import { Reconcile } from "./reconcile.ts";
 import { Records } from "./records.ts";
@@ -41,7 +42,8 @@ export interface NodePorts {
 export interface NodeSettings {
   readonly pools: readonly PoolSpec[];
   readonly defaultPool: PoolName;
-  readonly profiles: Profiles;
+  /** Those of the configuration. */
+  readonly profiles: ProfileTable;
   /** How long removed volumes stay in the trash, in milliseconds; 0: not at all; null: until it is emptied. */
   readonly trashKeepMs: number | null;
 }
@@ -71,10 +73,14 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const quiet = new Quiet({ records, mounts, engines, events, clock, random, log });
   const usage = new Usage({ pools, queue, clock, log });
   const trash = new Trash({ records, operations, pools, events, queue, clock, log });
+  const profiles = new Profiles({
+    ...{ records, pools, events, queue, clock },
+    configured: settings.profiles,
+  });
   const volumes = new Volumes({
     ...{ records, operations, pools, mounts, trash, events, queue, clock, random, log },
     ...{
-      profiles: settings.profiles,
+      profiles,
       defaultPool: settings.defaultPool,
       trashKeepMs: settings.trashKeepMs,
     },
@@ -86,7 +92,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     ...{ pools, operations, reconcile, trash, mounts, usage, volumes, shadows, quiet, clock, log },
   });
   return {
-    services: { volumes, trash, mounts, usage, pools, operations, events, doctor, quiet },
+    services: { volumes, trash, mounts, usage, pools, operations, events, doctor, quiet, profiles },
     reconcile,
     shadows,
     housekeeping,

@@ -1,10 +1,11 @@
 import { Failure } from "../core/failure.ts";
 import type { OperationId, QuietId, VolumeId } from "../core/id.ts";
-import type { PoolName, VolumeName } from "../core/name.ts";
+import type { PoolName, ProfileName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { PoolRecord } from "../core/pool/pool.ts";
 import type { Compare, Store, StoreEntry, TxnResult, Write } from "../core/ports/store.ts";
 import type { QuietRecord } from "../core/quiet/quiet-record.ts";
+import type { ProfileRecord } from "../core/volume/profile.ts";
 import type { Volume } from "../core/volume/volume.ts";
 
 /** A record with the store's revision that wrote it: the ETag of REST, the compare of the next write. */
@@ -24,6 +25,7 @@ const NAMES = "names/";
 const POOLS = "pools/";
 const OPERATIONS = "operations/";
 const QUIETS = "quiet/";
+const PROFILES = "profiles/";
 
 /** Keys and values of the store in the words of the core. The only place that knows the form of either. */
 export class Records {
@@ -79,6 +81,11 @@ export class Records {
   /** Oldest first. */
   async listOperations(): Promise<readonly Operation[]> {
     return (await this.#listAll<Operation>(OPERATIONS)).map((operation) => operation.value);
+  }
+
+  /** Those made by command, by name. */
+  async listProfiles(): Promise<readonly ProfileRecord[]> {
+    return (await this.#listAll<ProfileRecord>(PROFILES)).map((profile) => profile.value);
   }
 
   /** Oldest first. */
@@ -177,6 +184,16 @@ export function putOperation(operation: Operation): Write {
 /** The write that forgets an operation. */
 export function dropOperation(id: OperationId): Write {
   return { do: "delete", key: OPERATIONS + id };
+}
+
+/** The write that stores a profile. */
+export function putProfile(profile: ProfileRecord): Write {
+  return { do: "put", key: PROFILES + profile.name, value: encode(profile) };
+}
+
+/** The write that takes a profile away. */
+export function dropProfile(name: ProfileName): Write {
+  return { do: "delete", key: PROFILES + name };
 }
 
 /** The write that stores what puts containers back. */

@@ -3,6 +3,7 @@ import type { EventLog } from "./event-log.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
+import type { Profiles } from "./profiles.ts";
 import type { Quiet } from "./quiet.ts";
 import type { Trash } from "./trash.ts";
 import type { Usage } from "./usage.ts";
@@ -19,4 +20,5 @@ export interface Services {
   readonly events: EventLog;
   readonly doctor: Doctor;
   readonly quiet: Quiet;
+  readonly profiles: Profiles;
 }

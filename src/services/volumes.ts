@@ -7,13 +7,14 @@ import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import { mergeSchedule, type ScheduleOptions } from "../core/schedule/schedule.ts";
 import { parseLabels, type VolumeOptions } from "../core/volume/options.ts";
-import { DEFAULT_MODE, listDifferences, type Profiles, planVolume } from "../core/volume/spec.ts";
+import { DEFAULT_MODE, listDifferences, planVolume } from "../core/volume/spec.ts";
 import type { Labels, Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
+import type { Profiles } from "./profiles.ts";
 import {
   claimName,
   freeName,
@@ -110,7 +111,8 @@ export class Volumes {
   create(name: VolumeName, options: VolumeOptions, signal: AbortSignal): Promise<Recorded<Volume>> {
     const { profiles, defaultPool, queue } = this.#parts;
     return queue.run(name, async () => {
-      const plan = planVolume(options, profiles, defaultPool);
+      const known = options.profile === undefined ? new Map() : await profiles.table();
+      const plan = planVolume(options, known, defaultPool);
       const found = await this.#parts.records.findVolumeByName(name);
       if (found !== undefined) {
         const differences = listDifferences(found.value, plan.spec);

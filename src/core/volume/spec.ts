@@ -1,13 +1,10 @@
 import { Failure } from "../failure.ts";
-import type { PoolName, ProfileName } from "../name.ts";
+import type { PoolName } from "../name.ts";
 import { mergeSchedule, type Schedule } from "../schedule/schedule.ts";
 import { formatBytes } from "../size.ts";
 import { parseLabels, type VolumeOptions } from "./options.ts";
+import type { ProfileTable } from "./profile.ts";
 import type { Labels, Volume, VolumeSpec } from "./volume.ts";
-
-/** Named defaults for new volumes: the same options, without a profile of its own. */
-export type Profile = Omit<VolumeOptions, "profile">;
-export type Profiles = ReadonlyMap<ProfileName, Profile>;
 
 /** Permission bits of a volume's root when nobody says otherwise: what Docker's local driver gives. */
 export const DEFAULT_MODE = 0o755;
@@ -23,12 +20,12 @@ export interface VolumePlan {
 /**
  * Fills a request in from its profile (labels of both are merged, the request's win) and from the defaults.
  *
- * @throws {Failure} `not_found` when the profile is not configured; names those that are. `invalid_argument` when
+ * @throws {Failure} `not_found` when there is no such profile; names those that there are. `invalid_argument` when
  * both together have too many labels, or say what to keep of no schedule.
  */
 export function planVolume(
   options: VolumeOptions,
-  profiles: Profiles,
+  profiles: ProfileTable,
   defaultPool: PoolName,
 ): VolumePlan {
   const { profile: name } = options;
@@ -37,7 +34,7 @@ export function planVolume(
     const known = [...profiles.keys()].join(", ") || "none";
     throw new Failure(
       "not_found",
-      `Cannot use profile "${name}": it is not configured; there is: ${known}`,
+      `Cannot use profile "${name}": it does not exist; there is: ${known}`,
     );
   }
   const merged = { ...profile, ...options };
