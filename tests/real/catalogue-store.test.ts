@@ -1,4 +1,4 @@
-import { cp, open, rm, truncate } from "node:fs/promises";
+import { cp, open, rename, rm, truncate } from "node:fs/promises";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { eventually } from "./command.ts";
 import { Machine } from "./machine.ts";
@@ -58,7 +58,21 @@ it("F15 a damaged store is refused, named, and left as it is; the volumes' conte
   expect(await refusal()).toContain(store);
 });
 
-it("F15 a missing write-ahead log takes the newest records, and what they told of is reported, not removed", async () => {
+/** It is refused until somebody says that it is to be so; then what it does not know is reported, and kept. */
+async function expectOlderRefused(): Promise<void> {
+  const { lagand } = machine;
+  const seen = machine.path("state/store.db.seen");
+  for (let round = 0; round < 2; round++) expect(await refusal()).toContain(`remove ${seen}`);
+  await rm(machine.namespace.inside(seen));
+  await lagand.start();
+  expect(await volumeNames(lagand)).toEqual(["early"]);
+  for (let round = 0; round < 2; round++) {
+    expect(await findings(lagand)).toMatch(/warn .*holds layer .*belongs to no volume/);
+    await lagand.crash();
+  }
+}
+
+it("F15 a store without its write-ahead log is refused: the newest records are gone", async () => {
   const { lagand } = machine;
   await lagand.start();
   await makeVolume(lagand, "early");
@@ -67,12 +81,22 @@ it("F15 a missing write-ahead log takes the newest records, and what they told o
   await makeVolume(lagand, "late");
   await lagand.kill();
   await rm(machine.path("state/store.db-wal"));
-  await lagand.start();
-  expect(await volumeNames(lagand)).toEqual(["early"]);
-  expect(await findings(lagand)).toMatch(/warn .*holds layer .*belongs to no volume/);
+  await expectOlderRefused();
 });
 
-it("F16 a store that was set back tells of the layers that it does not know, and removes none", async () => {
+it("F15 a store that is gone is refused, not begun anew", async () => {
+  const { lagand } = machine;
+  await lagand.start();
+  await makeVolume(lagand, "early");
+  await lagand.stop();
+  await rename(machine.path("state/store.db"), machine.path("away.db"));
+  for (let round = 0; round < 2; round++) expect(await refusal()).toContain("older");
+  await rename(machine.path("away.db"), machine.path("state/store.db"));
+  await lagand.start();
+  expect(await volumeNames(lagand)).toEqual(["early"]);
+});
+
+it("F16 a store that was set back is refused; who goes on with it is told of the layers that it does not know", async () => {
   const { lagand } = machine;
   await lagand.start();
   await makeVolume(lagand, "early");
@@ -82,12 +106,7 @@ it("F16 a store that was set back tells of the layers that it does not know, and
   await makeVolume(lagand, "late");
   await lagand.stop();
   await cp(machine.path("copy.db"), machine.path("state/store.db"));
-  await lagand.start();
-  expect(await volumeNames(lagand)).toEqual(["early"]);
-  for (let round = 0; round < 2; round++) {
-    expect(await findings(lagand)).toMatch(/warn .*holds layer .*belongs to no volume/);
-    await lagand.crash();
-  }
+  await expectOlderRefused();
 });
 
 it("F17 an I/O error while the store commits ends the daemon, and the next start reads back all that was acknowledged", async () => {

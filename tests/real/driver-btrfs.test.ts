@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, statfs, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -33,9 +33,15 @@ async function prepared(driver: StorageDriver, layer: LayerId): Promise<string> 
   return (await driver.mounts(layer, { readOnly: false }, LIVE))[0]?.source ?? "";
 }
 
+/** What a file system has left, in MiB. */
+async function roomMib(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return Math.floor((bavail * bsize) / MIB);
+}
+
 describe("a loop file on a disk that fills up", () => {
-  it("warns, is faulted when the disk is full, and comes back when there is room", {
-    retry: 2,
+  it("F20 warns, is faulted when the disk is full, and comes back when there is room", {
+    timeout: 240_000,
   }, async () => {
     const host = await scratch.mount(await scratch.image("host.img", ["mkfs.ext4", "-q"]));
     const driver = createBtrfsDriver(join(host, "pool"), { size: "400M" }, ports);
@@ -54,17 +60,18 @@ describe("a loop file on a disk that fills up", () => {
     const container = join(scratch.path, "container");
     await mkdir(container);
     await run("mount", ["--bind", volume, container]);
-    await writeFile(join(container, "large"), Buffer.alloc(250 * MIB, "x"));
+    await run("fallocate", ["--length", `${(await roomMib(host)) - 16}M`, join(host, "more")]);
+    await writeFile(join(container, "large"), Buffer.alloc(64 * MIB, "x"));
     await run("sync", ["--file-system", volume]).catch(() => undefined);
     await expect
-      .poll(() => driver.health(LIVE))
+      .poll(() => driver.health(LIVE), { timeout: 120_000 })
       .toMatchObject({
         state: "faulted",
         why: expect.stringContaining("read-only"),
       });
     await expect(driver.list(LIVE)).rejects.toMatchObject({ code: "unavailable" });
 
-    await rm(join(host, "others"));
+    for (const file of ["others", "more"]) await rm(join(host, file));
     await expect(driver.open(LIVE)).rejects.toMatchObject({ code: "unavailable" });
     await run("umount", [container]);
     await driver.open(LIVE);

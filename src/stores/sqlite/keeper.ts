@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { Failure } from "../../core/failure.ts";
+import type { Mark } from "./mark.ts";
 import { type Answer, type Call, type Change, type Given, type Report, textOf } from "./message.ts";
 import { faultOf, wordsOf } from "./sqlite-error.ts";
 import { Tables } from "./tables.ts";
@@ -18,12 +19,16 @@ export class Keeper {
   readonly #db: DatabaseSync;
   readonly #tables: Tables;
   readonly #report: (report: Report) => void;
+  readonly #mark: Mark | undefined;
   #walBytes = 0;
 
-  constructor(db: DatabaseSync, report: (report: Report) => void) {
+  /** @throws {Failure} `failed_precondition` when `mark` has seen more of the store than there is. */
+  constructor(db: DatabaseSync, report: (report: Report) => void, mark?: Mark) {
     this.#db = db;
     this.#tables = new Tables(db);
     this.#report = report;
+    this.#mark = mark;
+    mark?.check(this.#tables.revision);
     report({ kind: "opened", revision: this.#tables.revision, leases: this.#tables.leases() });
   }
 
@@ -73,6 +78,7 @@ export class Keeper {
       this.#db.exec("COMMIT");
       const { keys, sizeBytes } = this.#tables.committed();
       this.#walBytes += sizeBytes;
+      this.#mark?.note(this.#tables.revision);
       this.#answer(answers, keys, true);
     } catch (thrown) {
       const goesOn = this.#rollBack(thrown);

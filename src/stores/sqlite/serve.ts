@@ -2,6 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { Failure } from "../../core/failure.ts";
 import { openDatabase } from "./database.ts";
 import { Keeper, keeperFailed } from "./keeper.ts";
+import { Mark } from "./mark.ts";
 import { type Order, type Report, type Start, textOf } from "./message.ts";
 
 /** The way back from where the database is. */
@@ -13,19 +14,23 @@ export interface ServeLine {
 
 /** Opens the database and reports what it found. Returns what carries out each order, reporting what comes of it. */
 export function serve({ path, durability }: Start, line: ServeLine): (order: Order) => void {
-  let db: DatabaseSync;
+  let db: DatabaseSync | undefined;
   let keeper: Keeper;
   try {
     db = openDatabase(path, durability);
-    keeper = new Keeper(db, line.report);
+    // What is for now only, as on a file system in memory, is never copied back.
+    const mark = durability === "power-cut" ? new Mark(path) : undefined;
+    keeper = new Keeper(db, line.report, mark);
   } catch (thrown) {
+    if (db?.isOpen) db.close();
     line.report({ kind: "refused", failure: textOf(Failure.from(thrown)) });
     line.end();
     return () => undefined;
   }
+  const open = db;
   return (order) => {
     if (order.do === "close") {
-      db.close();
+      open.close();
       line.report({ kind: "closed" });
       line.end();
       return;
@@ -36,7 +41,7 @@ export function serve({ path, durability }: Start, line: ServeLine): (order: Ord
       line.report({ kind: "failed", failure: textOf(keeperFailed(path, thrown)) });
       line.end();
       // Last, because it may take as long as the disk is sick.
-      db.close();
+      open.close();
     }
   };
 }
