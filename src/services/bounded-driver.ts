@@ -18,6 +18,7 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
       else next();
     }
   };
+  const { changedSince } = driver;
   return {
     get traits() {
       return driver.traits;
@@ -36,5 +37,9 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     usage: (layer, signal) => bounded(() => driver.usage(layer, signal)),
     resize: (layer, size, signal) => bounded(() => driver.resize(layer, size, signal)),
     list: (signal) => bounded(() => driver.list(signal)),
+    ...(changedSince !== undefined && {
+      changedSince: (active, since, signal) =>
+        bounded(() => changedSince.call(driver, active, since, signal)),
+    }),
   };
 }

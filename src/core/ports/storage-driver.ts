@@ -138,6 +138,12 @@ export interface StorageDriver {
   usage(layer: LayerId, signal: AbortSignal): Promise<LayerUsage>;
   /** 18. Sets the limit of an active layer, null lifts it; below what is referenced: `failed_precondition`; as 9. */
   resize(layer: LayerId, sizeBytes: number | null, signal: AbortSignal): Promise<void>;
+  /**
+   * 20. Optional. Whether the content of `active` may be another than that of the committed layer `since`. False only if
+   *     `since` was made by `snapshot` of this very layer and nothing was written since, but for what was written within
+   *     the last half minute and has not reached the file system's books; never waits for the disk. Absent: `not_found`.
+   */
+  changedSince?(active: LayerId, since: LayerId, signal: AbortSignal): Promise<boolean>;
   /** 19. Every whole layer once, in id order. */
   list(signal: AbortSignal): Promise<readonly LayerInfo[]>;
 }
