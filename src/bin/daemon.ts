@@ -67,11 +67,12 @@ async function main(): Promise<void> {
         files: hostFiles,
       }),
       kernel: hostKernel,
+      files: hostFiles,
       engines: config.engines.map((address) => new DockerEngine(address)),
       clock,
       random: systemRandom,
     },
-    config,
+    { ...config, mountsDirectory: join(await realpath(config.runDir), "mounts") },
   );
   const { services, shadows, housekeeping } = node;
   await node.start(stop.signal);

@@ -9,12 +9,14 @@ declare const brand: unique symbol;
 export type VolumeId = string & { readonly [brand]: "VolumeId" };
 /** Identity of a layer in a storage driver. A UUIDv7. */
 export type LayerId = string & { readonly [brand]: "LayerId" };
+/** Identity of a snapshot. A UUIDv7. */
+export type SnapshotId = string & { readonly [brand]: "SnapshotId" };
 /** Identity of an operation. A UUIDv7. */
 export type OperationId = string & { readonly [brand]: "OperationId" };
 /** Identity of one time that containers are stopped, paused or between their hooks. A UUIDv7. */
 export type QuietId = string & { readonly [brand]: "QuietId" };
 
-type Id = VolumeId | LayerId | OperationId | QuietId;
+type Id = VolumeId | LayerId | SnapshotId | OperationId | QuietId;
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 

@@ -4,7 +4,7 @@ import type { Engine } from "../core/ports/engine.ts";
 import { formatBytes } from "../core/size.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
-import type { Reconcile } from "./reconcile.ts";
+import { inWords, type Reconcile } from "./reconcile.ts";
 import type { Shadows } from "./shadows.ts";
 import type { Trash } from "./trash.ts";
 
@@ -139,16 +139,16 @@ export class Doctor {
         ({ pool, layer }): Finding => ({
           level: "warn",
           check,
-          saw: `pool "${pool}" holds layer ${layer}, which belongs to no volume`,
+          saw: `pool "${pool}" holds layer ${layer}, which belongs to no volume and no snapshot`,
           advice:
             "It takes room and nothing removes it by itself. It can come from a store that was set back to an older copy: look into it before you remove it.",
         }),
       ),
       ...lost.map(
-        ({ name, head, spec }): Finding => ({
+        (one): Finding => ({
           level: "error",
           check,
-          saw: `volume "${name}" has lost its content: layer ${head} is not in pool "${spec.pool}"`,
+          saw: inWords(one),
           advice:
             "It is not mounted, so that no container starts on an empty one. Restore the pool or the volume from a backup.",
         }),

@@ -6,6 +6,7 @@ import type { Pools } from "./pools.ts";
 import type { Quiet } from "./quiet.ts";
 import type { Reconcile } from "./reconcile.ts";
 import type { Shadows } from "./shadows.ts";
+import type { SnapshotTrash } from "./snapshot-trash.ts";
 import type { Trash } from "./trash.ts";
 import type { Usage } from "./usage.ts";
 import type { Volumes } from "./volumes.ts";
@@ -21,6 +22,7 @@ interface HousekeepingParts {
   readonly operations: Operations;
   readonly reconcile: Reconcile;
   readonly trash: Trash;
+  readonly snapshotTrash: SnapshotTrash;
   readonly mounts: Mounts;
   readonly usage: Usage;
   readonly volumes: Volumes;
@@ -51,13 +53,16 @@ export class Housekeeping {
 
   /** One round of the chores. */
   async chores(signal: AbortSignal): Promise<void> {
-    const { reconcile, trash, mounts, usage, volumes, operations, shadows } = this.#parts;
+    const { reconcile, trash, snapshotTrash, mounts, usage, volumes, operations, shadows } =
+      this.#parts;
     await this.#do("resume", () => reconcile.resume(signal));
     await this.#do("expire", () => trash.expire(signal));
+    await this.#do("expire snapshots", () => snapshotTrash.expire(signal));
     await this.#do("mounts", async () => {
       const all = (await volumes.list()).map(({ value }) => value);
       const busy = new Set((await mounts.counts()).keys());
       await mounts.dropStaleHints(all, signal);
+      await mounts.releaseIdle(all);
       await usage.sample(all, busy, signal);
     });
     await this.#do("operations", () => operations.forgetOld());

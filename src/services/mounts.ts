@@ -5,11 +5,12 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Engine, EngineContainer } from "../core/ports/engine.ts";
 import type { Kernel, MountEntry, MountNamespace } from "../core/ports/kernel.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { LayerMount } from "../core/ports/storage-driver.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
+import { locate, shows } from "./mount-place.ts";
 import type { Pools } from "./pools.ts";
+import type { Staging } from "./staging.ts";
 
 /*
  * Who uses a volume. Invariants:
@@ -19,7 +20,8 @@ import type { Pools } from "./pools.ts";
  * 2. A hint holds a volume only while it is younger than MOUNT_GRACE_MS: the time an engine needs from our
  *    answer to its own mount. An older hint that no process's mount table confirms is dropped. Who asks whether a
  *    volume is used looks at the hints first: a container whose hint was too old by then is in the tables after.
- * 3. Nothing is ever unmounted here: what engines get is a plain directory in a pool that stays mounted.
+ * 3. Most drivers hand out a plain directory in a pool that stays mounted, and nothing is mounted here. Of the others
+ *    a layer is mounted (see Staging) by the first Mount, and taken down only when no process but us has it.
  */
 
 /** How long a Mount call counts by itself, before the container's own mount must be seen, in milliseconds. */
@@ -46,6 +48,7 @@ interface MountHint {
 interface MountsParts {
   readonly runtime: Store;
   readonly pools: Pools;
+  readonly staging: Staging;
   readonly kernel: Kernel;
   readonly engines: readonly Engine[];
   readonly queue: KeyedQueue;
@@ -69,7 +72,7 @@ export class Mounts {
    * @throws {Failure} `unavailable` when the pool is faulted, `data_loss` when the volume's layer is gone.
    */
   async mount(volume: Volume, mountId: string, signal: AbortSignal): Promise<string> {
-    const path = await this.path(volume, signal);
+    const path = await this.#open(volume, signal);
     const { runtime, clock } = this.#parts;
     await this.#onHint(volume.id, mountId, async (key, hint) => {
       const next: MountHint = { count: (hint?.count ?? 0) + 1, since: clock.monotonic() };
@@ -91,13 +94,74 @@ export class Mounts {
       );
       if (left.count <= 0) this.#answered.delete(key);
     });
+    await this.#releaseIfIdle(volume);
   }
 
-  /** Directory of the volume's content. @throws {Failure} as {@link mount}. */
-  async path(volume: Volume, signal: AbortSignal): Promise<string> {
-    const driver = this.#parts.pools.get(volume.spec.pool);
+  /** In the volume's lane of the queue: a Mount that comes meanwhile finds it mounted, or mounts it again. */
+  async #releaseIfIdle(volume: Volume): Promise<void> {
+    if (this.#parts.pools.describe(volume.spec.pool).driver.traits.plainPaths) return;
+    await this.#parts.queue.run(volume.name, async () => {
+      if ((await this.count(volume.id)) === 0) await this.release(volume);
+    });
+  }
+
+  /** Takes down what was mounted for the volume, unless a process has it. The caller sees to it that nobody mounts it now. */
+  async release(volume: Volume): Promise<void> {
+    const { pools, staging, log } = this.#parts;
+    if (pools.describe(volume.spec.pool).driver.traits.plainPaths) return;
     try {
-      return plainPath(await driver.mounts(volume.head, { readOnly: false }, signal));
+      await staging.unstage({ layer: volume.head, readOnly: false });
+    } catch (error) {
+      // Housekeeping tries again.
+      log.warn("volume not unmounted", { volume: volume.name, error });
+    }
+  }
+
+  /** Takes down every mount of ours that nobody needs: of the volumes given, and those that a crash left for reading. */
+  async releaseIdle(volumes: readonly Volume[]): Promise<void> {
+    const { staging } = this.#parts;
+    const staged = await staging.list();
+    if (staged.length === 0) return;
+    const heads = new Map(volumes.map((volume) => [volume.head, volume]));
+    for (const one of staged) {
+      const volume = one.readOnly ? undefined : heads.get(one.layer);
+      if (volume === undefined) await staging.unstage(one);
+      else await this.#releaseIfIdle(volume);
+    }
+  }
+
+  /**
+   * Directory of the volume's content; where that has to be mounted first, `failed_precondition` while it is not.
+   *
+   * @throws {Failure} as {@link mount}.
+   */
+  async path(volume: Volume, signal: AbortSignal): Promise<string> {
+    if (!(await this.#isReachable(volume))) {
+      throw new Failure(
+        "failed_precondition",
+        `Cannot tell where volume "${volume.name}" is: it is mounted only while a container has it`,
+      );
+    }
+    return this.#open(volume, signal);
+  }
+
+  async #isReachable(volume: Volume): Promise<boolean> {
+    const { pools, staging } = this.#parts;
+    if (pools.get(volume.spec.pool).traits.plainPaths) return true;
+    return staging.has({ layer: volume.head, readOnly: false });
+  }
+
+  async #open(volume: Volume, signal: AbortSignal): Promise<string> {
+    const { pools, staging } = this.#parts;
+    const driver = pools.get(volume.spec.pool);
+    const mountsOf = () => driver.mounts(volume.head, { readOnly: false }, signal);
+    try {
+      if (!driver.traits.plainPaths) {
+        return await staging.stage({ layer: volume.head, readOnly: false }, mountsOf);
+      }
+      const [only] = await mountsOf();
+      if (only?.type === "bind") return only.source;
+      throw new Failure("internal", "A driver with plain paths answered a mount");
     } catch (thrown) {
       if (!(thrown instanceof Failure) || thrown.code !== "not_found") throw thrown;
       throw new Failure(
@@ -135,12 +199,16 @@ export class Mounts {
     signal: AbortSignal,
   ): Promise<readonly VolumeUser[]> {
     const own = namespaces.find((namespace) => namespace.own)?.entries ?? [];
-    const path = await this.path(volume, signal).catch(lostIsUndefined);
-    // Content that is gone is nobody's, so that what is left of the volume can be removed.
+    // What is mounted nowhere by us is nobody's; so is content that is gone, for what is left of the volume to be removed.
+    if (!(await this.#isReachable(volume))) return [];
+    const path = await this.#open(volume, signal).catch(lostIsUndefined);
     if (path === undefined) return [];
     const content = locate(path, own);
+    // Our own mount of it, also as other mount namespaces got it from ours, is no use of it.
+    const ours = this.#parts.staging.pointOf({ layer: volume.head, readOnly: false });
+    const uses = (entry: MountEntry) => entry.mountPoint !== ours && shows(entry, content);
     return namespaces
-      .filter(({ entries }) => entries.some((entry) => shows(entry, content)))
+      .filter(({ entries }) => entries.some(uses))
       .map(({ pid, command, containerId }) => ({ pid, command, containerId }));
   }
 
@@ -290,42 +358,6 @@ function volumeOfHint(key: string): VolumeId {
 /** Only content that is known to be gone: of a disk that could not be read nobody knows who uses it. */
 function lostIsUndefined(thrown: unknown): undefined {
   if (!(thrown instanceof Failure) || thrown.detail["missing"] === undefined) throw thrown;
-}
-
-function plainPath(mounts: readonly LayerMount[]): string {
-  const [only, ...more] = mounts;
-  if (only?.type !== "bind" || more.length > 0) {
-    throw new Failure(
-      "unimplemented",
-      "Cannot hand out a volume whose driver needs a mount of its own",
-    );
-  }
-  return only.source;
-}
-
-/** A place in a file system, however it is mounted: what a bind mount shows as its device and root. */
-interface Place {
-  readonly device: string;
-  readonly root: string;
-}
-
-/** The device and the path within it of `path`, found through the last mount that covers it. */
-function locate(path: string, table: readonly MountEntry[]): Place {
-  const covers = table.filter((entry) => isInside(path, entry.mountPoint));
-  const longest = Math.max(...covers.map((entry) => entry.mountPoint.length));
-  const mount = covers.findLast((entry) => entry.mountPoint.length === longest);
-  if (mount === undefined)
-    throw new Failure("internal", `Cannot find the mount that holds ${path}`);
-  const rest = path.slice(mount.mountPoint === "/" ? 0 : mount.mountPoint.length);
-  return { device: mount.device, root: mount.root === "/" ? rest : mount.root + rest };
-}
-
-function shows(entry: MountEntry, place: Place): boolean {
-  return entry.device === place.device && isInside(entry.root, place.root);
-}
-
-function isInside(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);
 }
 
 /** A process chooses its own name: without quotation marks, harmless to a terminal. */

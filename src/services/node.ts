@@ -2,24 +2,35 @@ import type { PoolName } from "../core/name.ts";
 import type { PoolSpec } from "../core/pool/pool.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Engine } from "../core/ports/engine.ts";
+import type { Files } from "../core/ports/files.ts";
 import type { Kernel } from "../core/ports/kernel.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { ProfileTable } from "../core/volume/profile.ts";
+import { Branches } from "./branches.ts";
 import { Doctor } from "./doctor.ts";
 import { EventLog } from "./event-log.ts";
+import { Families } from "./families.ts";
+import { History } from "./history.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
+import { Layers } from "./layers.ts";
 import { Mounts } from "./mounts.ts";
 import { Operations } from "./operations.ts";
+import { Origins } from "./origins.ts";
 import { type PoolMaker, Pools } from "./pools.ts";
 import { Profiles } from "./profiles.ts";
 import { Quiet } from "./quiet.ts";
 import { Reconcile } from "./reconcile.ts";
 import { Records } from "./records.ts";
+import { Resizes } from "./resizes.ts";
+import { Restores } from "./restores.ts";
 import type { Services } from "./services.ts";
 import { Shadows } from "./shadows.ts";
+import { SnapshotTrash } from "./snapshot-trash.ts";
+import { Snapshots } from "./snapshots.ts";
+import { Staging } from "./staging.ts";
 import { Trash } from "./trash.ts";
 import { Usage } from "./usage.ts";
 import { Volumes } from "./volumes.ts";
@@ -32,6 +43,7 @@ export interface NodePorts {
   readonly runtime: Store;
   readonly maker: PoolMaker;
   readonly kernel: Kernel;
+  readonly files: Files;
   readonly engines: readonly Engine[];
   readonly clock: Clock;
   readonly random: Random;
@@ -46,6 +58,8 @@ export interface NodeSettings {
   readonly profiles: ProfileTable;
   /** How long removed volumes stay in the trash, in milliseconds; 0: not at all; null: until it is emptied. */
   readonly trashKeepMs: number | null;
+  /** Where layers are mounted that are no plain directories; canonical, absolute, in /run. */
+  readonly mountsDirectory: string;
 }
 
 /** One daemon's worth of services. */
@@ -63,36 +77,47 @@ export const DRIVER_NAME = "lagan";
 
 /** Everything that decides, built by hand. */
 export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
-  const { store, runtime, maker, kernel, engines, clock, random, log } = ports;
+  const { store, runtime, maker, kernel, files, engines, clock, random, log } = ports;
   const records = new Records(store);
   const queue = new KeyedQueue();
   const events = new EventLog(clock, log);
   const pools = new Pools({ records, maker, events, clock, log });
   const operations = new Operations(records, clock, random);
-  const mounts = new Mounts({ runtime, pools, kernel, engines, queue, clock, log });
+  const { trashKeepMs, mountsDirectory } = settings;
+  const staging = new Staging({ kernel, files, queue, directory: mountsDirectory });
+  const mounts = new Mounts({ runtime, pools, staging, kernel, engines, queue, clock, log });
   const quiet = new Quiet({ records, mounts, engines, events, clock, random, log });
+  const layers = new Layers({ pools, staging });
   const usage = new Usage({ pools, queue, clock, log });
-  const trash = new Trash({ records, operations, pools, events, queue, clock, log });
-  const profiles = new Profiles({
-    ...{ records, pools, events, queue, clock },
-    configured: settings.profiles,
-  });
+  const history = new History(records);
+  const base = { records, history, operations, pools, mounts, events, queue, clock, random, log };
+  const trash = new Trash(base);
+  const snapshotTrash = new SnapshotTrash({ ...base, trashKeepMs });
+  const snapshots = new Snapshots({ ...base, trash: snapshotTrash, quiet });
+  const restores = new Restores({ ...base, quiet });
+  const resizes = new Resizes(base);
+  const profiles = new Profiles({ ...base, configured: settings.profiles });
   const volumes = new Volumes({
-    ...{ records, operations, pools, mounts, trash, events, queue, clock, random, log },
-    ...{
-      profiles,
-      defaultPool: settings.defaultPool,
-      trashKeepMs: settings.trashKeepMs,
-    },
+    ...{ ...base, trash, trashKeepMs, profiles },
+    origins: new Origins({ records, history, snapshots }),
+    families: new Families({ records, mounts }),
+    defaultPool: settings.defaultPool,
   });
-  const reconcile = new Reconcile({ records, operations, pools, volumes, trash, events, log });
+  const branches = new Branches({ volumes, snapshots });
+  const reconcile = new Reconcile({
+    ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes },
+  });
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
   const doctor = new Doctor({ pools, reconcile, shadows, operations, trash, engines, clock });
   const housekeeping = new Housekeeping({
-    ...{ pools, operations, reconcile, trash, mounts, usage, volumes, shadows, quiet, clock, log },
+    ...{ pools, operations, reconcile, trash, snapshotTrash, mounts, usage, volumes, shadows },
+    ...{ quiet, clock, log },
   });
   return {
-    services: { volumes, trash, mounts, usage, pools, operations, events, doctor, quiet, profiles },
+    services: {
+      ...{ volumes, history, snapshots, restores, resizes, branches, layers, profiles },
+      ...{ trash, snapshotTrash, mounts, usage, pools, operations, events, doctor, quiet },
+    },
     reconcile,
     shadows,
     housekeeping,

@@ -24,13 +24,14 @@ export class Operations {
   }
 
   /** A new running operation, to be written in the transaction that begins the work. */
-  begin(verb: OperationVerb, volume: Volume): Operation {
+  begin(verb: OperationVerb, volume: Volume, about: Operation["about"] = {}): Operation {
     return {
       id: newId<OperationId>(this.#clock, this.#random),
       verb,
       volume: volume.id,
       target: volume.name,
       startedAt: this.#clock.now(),
+      about,
       status: { state: "running" },
     };
   }
@@ -48,7 +49,7 @@ export class Operations {
 
   /** @throws {Failure} `not_found` when there is none, or it was forgotten. */
   async get(id: OperationId): Promise<Operation> {
-    const operation = await this.#records.findOperation(id);
+    const operation = await this.find(id);
     if (operation === undefined) {
       throw new Failure(
         "not_found",
@@ -56,6 +57,11 @@ export class Operations {
       );
     }
     return operation;
+  }
+
+  /** Undefined when there is none. */
+  find(id: OperationId): Promise<Operation | undefined> {
+    return this.#records.findOperation(id);
   }
 
   /** Oldest first. */

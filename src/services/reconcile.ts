@@ -1,21 +1,33 @@
 import { Failure } from "../core/failure.ts";
+import { type Snapshot, shortId } from "../core/history/snapshot.ts";
 import type { LayerId } from "../core/id.ts";
 import type { PoolName } from "../core/name.ts";
+import type { Operation } from "../core/operation/operation.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
 import type { Records } from "./records.ts";
+import type { Resizes } from "./resizes.ts";
+import type { Restores } from "./restores.ts";
+import { isNeeded, type SnapshotTrash } from "./snapshot-trash.ts";
+import type { Snapshots } from "./snapshots.ts";
 import type { Trash } from "./trash.ts";
 import type { Volumes } from "./volumes.ts";
 
+/** A snapshot, or a volume's head, whose layer is gone. */
+export interface Lost {
+  readonly volume: Volume;
+  readonly snapshot: Snapshot | undefined;
+}
+
 /** Where records and pools do not agree. Nothing here is ever repaired by removing something. */
 export interface Disagreement {
-  /** Layers in a pool that no volume has: the remains of something, or a store that was set back. */
+  /** Layers in a pool that nothing has: the remains of something, or a store that was set back. */
   readonly orphans: readonly { readonly pool: PoolName; readonly layer: LayerId }[];
-  /** Volumes whose layer is not in their pool. */
-  readonly lost: readonly Volume[];
+  /** Volumes and snapshots whose layer is not in their pool. */
+  readonly lost: readonly Lost[];
   /** Keys of records that cannot be read: damaged, or of another version. */
   readonly damaged: readonly string[];
 }
@@ -27,6 +39,10 @@ interface ReconcileParts {
   readonly pools: Pools;
   readonly volumes: Volumes;
   readonly trash: Trash;
+  readonly snapshots: Snapshots;
+  readonly snapshotTrash: SnapshotTrash;
+  readonly restores: Restores;
+  readonly resizes: Resizes;
   readonly events: EventLog;
   readonly log: Log;
 }
@@ -41,19 +57,16 @@ export class Reconcile {
 
   /** Carries on every running operation. One that fails stays running and is tried again by the next call. */
   async resume(signal: AbortSignal): Promise<void> {
-    const { operations, volumes, trash, log } = this.#parts;
+    const { operations, log } = this.#parts;
     for (const operation of await operations.list()) {
       if (operation.status.state !== "running") continue;
       try {
-        switch (operation.verb) {
-          case "volume.create":
-            await volumes.resumeCreate(operation, signal);
-            break;
-          case "volume.purge":
-            await trash.resumePurge(operation, signal);
-            break;
-        }
+        await this.#resume(operation, signal);
       } catch (thrown) {
+        if (isNeeded(thrown)) {
+          log.debug("removal waits for what is made from it", { operation: operation.id });
+          continue;
+        }
         log.warn("operation not finished yet", {
           operation: operation.id,
           verb: operation.verb,
@@ -61,6 +74,24 @@ export class Reconcile {
           error: thrown,
         });
       }
+    }
+  }
+
+  #resume(operation: Operation, signal: AbortSignal): Promise<void> {
+    const { volumes, trash, snapshots, snapshotTrash, restores, resizes } = this.#parts;
+    switch (operation.verb) {
+      case "volume.create":
+        return volumes.resumeCreate(operation, signal);
+      case "volume.purge":
+        return trash.resumePurge(operation, signal);
+      case "volume.resize":
+        return resizes.resume(operation, signal);
+      case "volume.restore":
+        return restores.resume(operation, signal);
+      case "snapshot.create":
+        return snapshots.resumeCreate(operation, signal);
+      case "snapshot.purge":
+        return snapshotTrash.resumePurge(operation, signal);
     }
   }
 
@@ -74,20 +105,35 @@ export class Reconcile {
       layers.set(pool, new Set(listed.map(({ id }) => id)));
     }
     // Records are read after the pools: a volume made in between has its record first, and its layer is no orphan.
-    const records = await this.#parts.records.listVolumes();
-    const volumes = records.map(({ value }) => value);
-    const owned = new Set(volumes.map(({ head }) => head));
+    const { records } = this.#parts;
+    const volumes = (await records.listVolumes()).map(({ value }) => value);
+    const snapshots = (await records.listSnapshots()).map(({ value }) => value);
+    const underWay = (await records.listOperations()).flatMap(({ about }) => about.head ?? []);
+    const owned = new Set([
+      ...volumes.map(({ head }) => head),
+      ...snapshots.map(({ layer }) => layer),
+      ...underWay,
+    ]);
+    const byId = new Map(volumes.map((volume) => [volume.id, volume]));
+    const isLost = (volume: Volume, layer: LayerId, { state }: { readonly state: string }) =>
+      state !== "creating" &&
+      state !== "removing" &&
+      layers.get(volume.spec.pool)?.has(layer) === false;
     return {
       orphans: [...layers].flatMap(([pool, ids]) =>
         [...ids].filter((id) => !owned.has(id)).map((layer) => ({ pool, layer })),
       ),
-      lost: volumes.filter(
-        ({ head, spec, status }) =>
-          status.state !== "creating" &&
-          status.state !== "removing" &&
-          layers.get(spec.pool)?.has(head) === false,
-      ),
-      damaged: this.#parts.records.listDamaged(),
+      lost: [
+        ...volumes
+          .filter((volume) => isLost(volume, volume.head, volume.status))
+          .map((volume) => ({ volume, snapshot: undefined })),
+        ...snapshots.flatMap((snapshot) => {
+          const volume = byId.get(snapshot.volume);
+          const lost = volume !== undefined && isLost(volume, snapshot.layer, snapshot.status);
+          return lost ? [{ volume, snapshot }] : [];
+        }),
+      ],
+      damaged: records.listDamaged(),
     };
   }
 
@@ -103,7 +149,7 @@ export class Reconcile {
         type: "pool.orphan",
         level: "warning",
         subject: pool,
-        message: `Pool "${pool}" holds layer ${layer}, which belongs to no volume; nothing was removed`,
+        message: `Pool "${pool}" holds layer ${layer}, which belongs to no volume and no snapshot; nothing was removed`,
       });
     }
     for (const key of damaged) {
@@ -114,13 +160,21 @@ export class Reconcile {
         message: `The record "${key}" cannot be read and is left out; its content in the pool is untouched`,
       });
     }
-    for (const volume of lost) {
+    for (const one of lost) {
       events.emit({
-        type: "volume.lost",
+        type: one.snapshot === undefined ? "volume.lost" : "snapshot.lost",
         level: "warning",
-        subject: volume.name,
-        message: `Volume "${volume.name}" has lost its content: layer ${volume.head} is not in pool "${volume.spec.pool}"`,
+        subject: one.volume.name,
+        message: inWords(one),
       });
     }
   }
+}
+
+/** What is lost, as a sentence without its full stop. */
+export function inWords({ volume, snapshot }: Lost): string {
+  const { name, spec } = volume;
+  return snapshot === undefined
+    ? `Volume "${name}" has lost its content: layer ${volume.head} is not in pool "${spec.pool}"`
+    : `Snapshot "${name}@${shortId(snapshot.id)}" is lost: layer ${snapshot.layer} is not in pool "${spec.pool}"`;
 }

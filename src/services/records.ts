@@ -1,5 +1,6 @@
 import { Failure } from "../core/failure.ts";
-import type { OperationId, QuietId, VolumeId } from "../core/id.ts";
+import type { Snapshot } from "../core/history/snapshot.ts";
+import type { OperationId, QuietId, SnapshotId, VolumeId } from "../core/id.ts";
 import type { PoolName, ProfileName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { PoolRecord } from "../core/pool/pool.ts";
@@ -18,7 +19,8 @@ export interface Recorded<T> {
  * Keys. Invariants, kept by every transaction of the services:
  * 1. names/NAME holds the id of the one volume of that name that is creating or ready.
  * 2. A volume that is trashed or removing has no names/ key: its name is free.
- * 3. A volume that is creating or removing has exactly one running operation.
+ * 3. A volume or snapshot that is creating or removing has exactly one running operation.
+ * 4. snapshots/VOLUME/ID is there only while volumes/VOLUME is.
  */
 const VOLUMES = "volumes/";
 const NAMES = "names/";
@@ -26,6 +28,7 @@ const POOLS = "pools/";
 const OPERATIONS = "operations/";
 const QUIETS = "quiet/";
 const PROFILES = "profiles/";
+const SNAPSHOTS = "snapshots/";
 
 /** Keys and values of the store in the words of the core. The only place that knows the form of either. */
 export class Records {
@@ -50,13 +53,13 @@ export class Records {
   }
 
   async findVolume(id: VolumeId): Promise<Recorded<Volume> | undefined> {
-    return decode<Volume>(await this.#store.get(VOLUMES + id));
+    return decodeVolume(await this.#store.get(VOLUMES + id));
   }
 
   /** In id order, so oldest first. */
   listVolumes(): Promise<readonly Recorded<Volume>[]> {
     if (this.#volumes !== undefined) return this.#volumes;
-    const volumes = this.#listAll<Volume>(VOLUMES);
+    const volumes = this.#listAll(VOLUMES, decodeVolume);
     if (!this.#doubt) this.#volumes = volumes;
     volumes.catch(() => this.#forget(volumes));
     return volumes;
@@ -71,26 +74,36 @@ export class Records {
   }
 
   async listPools(): Promise<readonly PoolRecord[]> {
-    return (await this.#listAll<PoolRecord>(POOLS)).map((pool) => pool.value);
+    return (await this.#listAll(POOLS, decode<PoolRecord>)).map((pool) => pool.value);
+  }
+
+  async findSnapshot(volume: VolumeId, id: SnapshotId): Promise<Recorded<Snapshot> | undefined> {
+    return decode<Snapshot>(await this.#store.get(snapshotKey({ volume, id })));
+  }
+
+  /** Of one volume, or of all; in id order, so of one volume oldest first. */
+  listSnapshots(volume?: VolumeId): Promise<readonly Recorded<Snapshot>[]> {
+    const prefix = volume === undefined ? SNAPSHOTS : `${SNAPSHOTS}${volume}/`;
+    return this.#listAll(prefix, decode<Snapshot>);
   }
 
   async findOperation(id: OperationId): Promise<Operation | undefined> {
-    return decode<Operation>(await this.#store.get(OPERATIONS + id))?.value;
+    return decodeOperation(await this.#store.get(OPERATIONS + id))?.value;
   }
 
   /** Oldest first. */
   async listOperations(): Promise<readonly Operation[]> {
-    return (await this.#listAll<Operation>(OPERATIONS)).map((operation) => operation.value);
+    return (await this.#listAll(OPERATIONS, decodeOperation)).map(({ value }) => value);
   }
 
   /** Those made by command, by name. */
   async listProfiles(): Promise<readonly ProfileRecord[]> {
-    return (await this.#listAll<ProfileRecord>(PROFILES)).map((profile) => profile.value);
+    return (await this.#listAll(PROFILES, decode<ProfileRecord>)).map((profile) => profile.value);
   }
 
   /** Oldest first. */
   async listQuiets(): Promise<readonly QuietRecord[]> {
-    return (await this.#listAll<QuietRecord>(QUIETS)).map((quiet) => quiet.value);
+    return (await this.#listAll(QUIETS, decode<QuietRecord>)).map((quiet) => quiet.value);
   }
 
   /** Keys of the records that a listing could not read, and left out: one bad record hides no other. */
@@ -98,11 +111,14 @@ export class Records {
     return [...this.#damaged].sort();
   }
 
-  async #listAll<T>(prefix: string): Promise<readonly Recorded<T>[]> {
+  async #listAll<T>(
+    prefix: string,
+    decodeEntry: (entry: StoreEntry) => Recorded<T> | undefined,
+  ): Promise<readonly Recorded<T>[]> {
     const { entries } = await this.#store.list(prefix);
     return entries.flatMap((entry) => {
       try {
-        return decode<T>(entry) ?? [];
+        return decodeEntry(entry) ?? [];
       } catch (thrown) {
         if (!(thrown instanceof Failure)) throw thrown;
         this.#damaged.add(entry.key);
@@ -112,7 +128,8 @@ export class Records {
   }
 
   /**
-   * Makes `writes` if every record in `unchanged` is as it was read, and every name in `free` is still free.
+   * Makes `writes` if every record in `unchanged` and `unchangedSnapshots` is as it was read, and every name in
+   * `free` is still free.
    *
    * @throws {Failure} `aborted` when somebody else was faster; nothing is changed, and the caller may read again.
    */
@@ -120,6 +137,7 @@ export class Records {
     writes: readonly Write[],
     when: {
       readonly unchanged?: readonly Recorded<Volume>[];
+      readonly unchangedSnapshots?: readonly Recorded<Snapshot>[];
       readonly free?: readonly VolumeName[];
     } = {},
   ): Promise<number> {
@@ -127,6 +145,10 @@ export class Records {
       ...(when.unchanged ?? []).map((volume) => ({
         key: VOLUMES + volume.value.id,
         modRevision: volume.revision,
+      })),
+      ...(when.unchangedSnapshots ?? []).map((snapshot) => ({
+        key: snapshotKey(snapshot.value),
+        modRevision: snapshot.revision,
       })),
       ...(when.free ?? []).map((name) => ({ key: NAMES + name, modRevision: 0 })),
     ];
@@ -154,6 +176,20 @@ export class Records {
 /** The write that stores a volume's record. */
 export function putVolume(volume: Volume): Write {
   return { do: "put", key: VOLUMES + volume.id, value: encode(volume) };
+}
+
+/** The write that stores a snapshot's record. */
+export function putSnapshot(snapshot: Snapshot): Write {
+  return { do: "put", key: snapshotKey(snapshot), value: encode(snapshot) };
+}
+
+/** The write that takes a snapshot's record away. */
+export function dropSnapshot(snapshot: Snapshot): Write {
+  return { do: "delete", key: snapshotKey(snapshot) };
+}
+
+function snapshotKey({ volume, id }: Pick<Snapshot, "volume" | "id">): string {
+  return `${SNAPSHOTS}${volume}/${id}`;
 }
 
 /** The write that takes a volume's record away. */
@@ -224,6 +260,28 @@ function decode<T>(entry: StoreEntry | undefined): Recorded<T> | undefined {
   }
   const { format: _, ...value } = parsed;
   return { value: value as T, revision: entry.modRevision };
+}
+
+/** A volume's record as versions without history wrote it. */
+type Older<T extends Volume> = Omit<T, "protection" | "branch" | "tip"> & Partial<T>;
+
+/** A volume's record; one from before there was history has none. */
+function decodeVolume(entry: StoreEntry | undefined): Recorded<Volume> | undefined {
+  const found = decode<Older<Volume> & { readonly protected?: boolean }>(entry);
+  if (found === undefined) return undefined;
+  const { protected: wasProtected, ...volume } = found.value;
+  const protection = wasProtected === true ? { by: "unknown", at: volume.createdAt } : null;
+  const { branch = null, tip = null } = volume;
+  const spec = { ...volume.spec, from: volume.spec.from ?? null };
+  return {
+    value: { ...volume, protection: volume.protection ?? protection, branch, tip, spec },
+    revision: found.revision,
+  };
+}
+
+function decodeOperation(entry: StoreEntry | undefined): Recorded<Operation> | undefined {
+  const found = decode<Omit<Operation, "about"> & Partial<Operation>>(entry);
+  return found && { ...found, value: { ...found.value, about: found.value.about ?? {} } };
 }
 
 function parseJson(entry: StoreEntry): { readonly format?: unknown } {

@@ -7,10 +7,12 @@ import type { Log } from "../core/ports/log.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
+import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
 import {
   claimName,
+  dropSnapshot,
   dropVolume,
   putOperation,
   putVolume,
@@ -18,8 +20,12 @@ import {
   type Records,
 } from "./records.ts";
 
+/** How many records one transaction drops. */
+const DROPS_A_TXN = 100;
+
 /** What {@link Trash} works with. */
 interface TrashParts {
+  readonly mounts: Mounts;
   readonly records: Records;
   readonly operations: Operations;
   readonly pools: Pools;
@@ -153,7 +159,16 @@ export class Trash {
     const found = await records.findVolume(operation.volume);
     if (found?.value.status.state !== "removing") return;
     const { value: volume } = found;
-    await pools.get(volume.spec.pool).remove(volume.head, signal);
+    const driver = pools.get(volume.spec.pool);
+    await this.#parts.mounts.release(volume);
+    await driver.remove(volume.head, signal);
+    // Newest first: a later one may be made from an earlier one.
+    const snapshots = (await records.listSnapshots(volume.id)).toReversed();
+    for (const { value } of snapshots) await driver.remove(value.layer, signal);
+    for (let start = 0; start < snapshots.length; start += DROPS_A_TXN) {
+      const some = snapshots.slice(start, start + DROPS_A_TXN);
+      await records.write(some.map(({ value }) => dropSnapshot(value)));
+    }
     await records.write([dropVolume(volume.id), putOperation(operations.done(operation))], {
       unchanged: [found],
     });

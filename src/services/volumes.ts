@@ -1,4 +1,5 @@
 import { Failure } from "../core/failure.ts";
+import type { Snapshot } from "../core/history/snapshot.ts";
 import { type LayerId, newId, type VolumeId } from "../core/id.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
@@ -6,13 +7,15 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import { mergeSchedule, type ScheduleOptions } from "../core/schedule/schedule.ts";
-import { parseLabels, type VolumeOptions } from "../core/volume/options.ts";
-import { DEFAULT_MODE, listDifferences, planVolume } from "../core/volume/spec.ts";
-import type { Labels, Volume } from "../core/volume/volume.ts";
+import { mergeLabels, type VolumeOptions } from "../core/volume/options.ts";
+import { DEFAULT_MODE, listDifferences, type Origin, planVolume } from "../core/volume/spec.ts";
+import type { Branch, Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
+import { type Families, NOTHING_RENAMED } from "./families.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
+import type { Origins } from "./origins.ts";
 import type { Pools } from "./pools.ts";
 import type { Profiles } from "./profiles.ts";
 import {
@@ -24,6 +27,7 @@ import {
   type Records,
 } from "./records.ts";
 import type { Trash } from "./trash.ts";
+import { ensureRevision, ensureUnprotected, exists } from "./volume-rules.ts";
 
 /** What `update` changes; what is absent stays. */
 export interface VolumeChange {
@@ -33,6 +37,16 @@ export interface VolumeChange {
   readonly name?: VolumeName;
   /** Changes of its schedule; `everyMs` null ends it. */
   readonly schedule?: ScheduleOptions;
+  /** Who asks; `unknown` unless told. */
+  readonly author?: string;
+}
+
+/** What a creation is told beside its options. */
+export interface CreateContext {
+  /** Makes the new volume a branch. */
+  readonly branch?: Branch;
+  /** Who asks; `unknown` unless told. */
+  readonly author?: string;
 }
 
 /** How a removal is asked for. */
@@ -50,6 +64,8 @@ interface VolumesParts {
   readonly pools: Pools;
   readonly mounts: Mounts;
   readonly trash: Trash;
+  readonly origins: Origins;
+  readonly families: Families;
   readonly events: EventLog;
   readonly queue: KeyedQueue;
   readonly profiles: Profiles;
@@ -105,14 +121,38 @@ export class Volumes {
    * Makes a volume. One of the same name and the same options is success.
    *
    * @throws {Failure} `already_exists` naming the differences; `failed_precondition` when the pool cannot hold a
-   * size limit, naming those that can; `not_found` for an unknown pool or profile; `unavailable` for a
-   * faulted pool; what the driver says.
+   * size limit, naming those that can; `not_found` for an unknown pool or profile, or what it should start from;
+   * `unavailable` for a faulted pool; what the driver says.
    */
-  create(name: VolumeName, options: VolumeOptions, signal: AbortSignal): Promise<Recorded<Volume>> {
-    const { profiles, defaultPool, queue } = this.#parts;
+  async create(
+    name: VolumeName,
+    options: VolumeOptions,
+    signal: AbortSignal,
+    context: CreateContext = {},
+  ): Promise<Recorded<Volume>> {
+    const { from } = options;
+    if (from === undefined) return this.#create(name, options, context, undefined, signal);
+    const { author = "unknown" } = context;
+    const origin = await this.#parts.origins.get(name, from, author, signal);
+    try {
+      return await this.#create(name, options, context, origin, signal);
+    } catch (thrown) {
+      await this.#parts.origins.forget(origin, signal);
+      throw thrown;
+    }
+  }
+
+  #create(
+    name: VolumeName,
+    options: VolumeOptions,
+    { branch, author = "unknown" }: CreateContext,
+    origin: Origin | undefined,
+    signal: AbortSignal,
+  ): Promise<Recorded<Volume>> {
+    const { profiles, defaultPool, queue, clock } = this.#parts;
     return queue.run(name, async () => {
       const known = options.profile === undefined ? new Map() : await profiles.table();
-      const plan = planVolume(options, known, defaultPool);
+      const plan = planVolume(options, known, defaultPool, origin);
       const found = await this.#parts.records.findVolumeByName(name);
       if (found !== undefined) {
         const differences = listDifferences(found.value, plan.spec);
@@ -124,17 +164,19 @@ export class Volumes {
       const driver = this.#parts.pools.get(pool);
       if (sizeBytes !== null && driver.traits.sizeLimit === false) throw this.#noLimits(name, pool);
       const volume: Volume = {
-        id: newId<VolumeId>(this.#parts.clock, this.#parts.random),
+        id: newId<VolumeId>(clock, this.#parts.random),
         name,
         spec: plan.spec,
         labels: plan.labels,
-        protected: plan.protect,
-        head: newId<LayerId>(this.#parts.clock, this.#parts.random),
-        createdAt: this.#parts.clock.now(),
+        protection: plan.protect ? { by: author, at: clock.now() } : null,
+        branch: branch ?? null,
+        tip: plan.spec.from,
+        head: newId<LayerId>(clock, this.#parts.random),
+        createdAt: clock.now(),
         schedule: plan.schedule,
         status: { state: "creating" },
       };
-      return this.#make(volume, signal);
+      return this.#make(volume, origin?.snapshot ?? null, signal);
     });
   }
 
@@ -155,21 +197,24 @@ export class Volumes {
     return this.#parts.queue.run(name, async () => {
       const found = await this.get(name);
       ensureRevision(found, ifRevision);
-      const { records, mounts, events } = this.#parts;
+      const { records, events, clock } = this.#parts;
       const renamed = change.name !== undefined && change.name !== name;
-      if (renamed) await mounts.ensureUnused(found.value, "rename", { askEngines: true }, signal);
+      const { protect, author = "unknown" } = change;
+      const protection = found.value.protection ?? { by: author, at: clock.now() };
       const volume: Volume = {
         ...found.value,
         name: change.name ?? name,
-        labels: parseLabels(mergedLabels(found.value.labels, change.labels ?? {})),
-        protected: change.protect ?? found.value.protected,
+        labels: mergeLabels(found.value.labels, change.labels ?? {}),
+        protection: protect === undefined ? found.value.protection : protect ? protection : null,
         schedule: mergeSchedule(found.value.schedule ?? null, change.schedule ?? {}),
       };
-      if (renamed) await this.#ensureFree(volume.name);
-      const names = renamed ? [freeName(name), claimName(volume.name, volume.id)] : [];
-      const revision = await records.write([putVolume(volume), ...names], {
-        unchanged: [found],
-        free: renamed ? [volume.name] : [],
+      const names = renamed
+        ? await this.#parts.families.planRename(found.value, volume.name, signal)
+        : NOTHING_RENAMED;
+      for (const free of names.free) await this.#ensureFree(free);
+      const revision = await records.write([putVolume(volume), ...names.writes], {
+        unchanged: [found, ...names.unchanged],
+        free: names.free,
       });
       events.emit({
         type: renamed ? "volume.renamed" : "volume.changed",
@@ -194,12 +239,8 @@ export class Volumes {
     return this.#parts.queue.run(name, async () => {
       const found = await this.get(name);
       ensureRevision(found, options.ifRevision);
-      if (found.value.protected) {
-        throw new Failure(
-          "failed_precondition",
-          `Cannot remove volume "${name}": it is protected; first: lagan volume set ${name} --protect=false`,
-        );
-      }
+      ensureUnprotected(found.value);
+      await this.#parts.families.ensureNoBranches(found.value);
       const { mounts, clock, trashKeepMs, records, events } = this.#parts;
       await mounts.ensureUnused(found.value, "remove", options, signal);
       const trashedAt = clock.now();
@@ -227,7 +268,12 @@ export class Volumes {
     await this.#parts.queue.run(operation.target, async () => {
       // Read in here: the request that began it may have been taking it back while this waited.
       const found = await this.#parts.records.findVolume(operation.volume);
-      if (found?.value.status.state === "creating") await this.#finish(found, operation, signal);
+      if (found?.value.status.state !== "creating") return;
+      const origin = await this.#parts.origins.find(found.value);
+      if (origin === undefined) {
+        const failure = new Failure("aborted", "the snapshot that it starts from is gone");
+        await this.#undo(found, operation, failure, signal);
+      } else await this.#finish(found, origin, operation, signal);
     });
   }
 
@@ -242,10 +288,21 @@ export class Volumes {
         `Cannot create volume "${volume.name}": it just changed; try again`,
       );
     }
-    return this.#finish(found, running, signal);
+    const origin = await this.#parts.origins.find(found.value);
+    if (origin === undefined) {
+      throw new Failure(
+        "aborted",
+        `Cannot create volume "${volume.name}": what it starts from is gone`,
+      );
+    }
+    return this.#finish(found, origin, running, signal);
   }
 
-  async #make(volume: Volume, signal: AbortSignal): Promise<Recorded<Volume>> {
+  async #make(
+    volume: Volume,
+    origin: Snapshot | null,
+    signal: AbortSignal,
+  ): Promise<Recorded<Volume>> {
     const { records, operations } = this.#parts;
     const operation = operations.begin("volume.create", volume);
     const revision = await records.write(
@@ -254,7 +311,7 @@ export class Volumes {
     );
     const begun = { value: volume, revision };
     try {
-      return await this.#finish(begun, operation, signal);
+      return await this.#finish(begun, origin, operation, signal);
     } catch (thrown) {
       await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
         this.#parts.log.warn("failed creation not taken back yet", { volume: volume.name, cause });
@@ -266,6 +323,7 @@ export class Volumes {
   /** The steps after the intent is written. Each can be done again. */
   async #finish(
     begun: Recorded<Volume>,
+    origin: Snapshot | null,
     operation: Operation,
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
@@ -275,7 +333,7 @@ export class Volumes {
     const owner = { uid: uid ?? 0, gid: gid ?? 0, mode: mode ?? DEFAULT_MODE };
     await pools
       .get(volume.spec.pool)
-      .prepare(volume.head, { parent: null, sizeBytes, owner }, signal);
+      .prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes, owner }, signal);
     const ready: Volume = { ...volume, status: { state: "ready" } };
     const revision = await records.write(
       [putVolume(ready), putOperation(operations.done(operation))],
@@ -333,27 +391,4 @@ export class Volumes {
       `Cannot create volume "${name}" with a size limit: pool "${pool}" cannot enforce one; ${instead}`,
     );
   }
-}
-
-function exists(name: VolumeName, differences: readonly string[]): Failure {
-  return new Failure(
-    "already_exists",
-    `Cannot create volume "${name}": it exists with other options (${differences.join("; ")})`,
-  );
-}
-
-function ensureRevision(found: Recorded<Volume>, ifRevision: number | undefined): void {
-  if (ifRevision === undefined || found.revision === ifRevision) return;
-  throw new Failure(
-    "aborted",
-    `Cannot change volume "${found.value.name}": it was changed meanwhile; look at it again`,
-  );
-}
-
-function mergedLabels(labels: Labels, change: Readonly<Record<string, string | null>>): Labels {
-  return Object.fromEntries(
-    Object.entries({ ...labels, ...change }).flatMap(([key, value]) =>
-      value === null ? [] : [[key, value]],
-    ),
-  );
 }

@@ -10,6 +10,7 @@ const TRAITS: DriverTraits = {
   liveSnapshots: "atomic",
   instantClones: true,
   layers: true,
+  plainPaths: true,
   independentLayers: true,
   instantUsage: true,
 };

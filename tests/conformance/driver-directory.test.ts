@@ -11,6 +11,7 @@ storageDriverConformance("directory, simulated", {
     liveSnapshots: false,
     instantClones: false,
     layers: false,
+    plainPaths: true,
     independentLayers: true,
     instantUsage: false,
   },

@@ -15,6 +15,7 @@ const DIRECTORY_TRAITS: DriverTraits = {
   liveSnapshots: false,
   instantClones: false,
   layers: false,
+  plainPaths: true,
   independentLayers: true,
   instantUsage: false,
 };
@@ -23,6 +24,7 @@ const BTRFS_TRAITS: DriverTraits = {
   liveSnapshots: "atomic",
   instantClones: true,
   layers: true,
+  plainPaths: true,
   independentLayers: true,
   instantUsage: true,
 };

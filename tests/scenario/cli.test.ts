@@ -163,7 +163,7 @@ describe("volume", () => {
     );
     expect(stderr.split("\n")).toEqual([
       'lagan: Cannot find volume "nobody": it does not exist',
-      'lagan: Cannot remove volume "kept": it is protected; first: lagan volume set kept --protect=false',
+      'lagan: Cannot remove volume "kept": it is protected, by unknown at 2026-01-01 00:00 UTC; first: lagan volume set kept --protect=false',
       "",
     ]);
     expect(await lines("volume", "ls", "-q")).toEqual(["kept"]);

@@ -31,7 +31,7 @@ export async function memoryNode(
   options: { readonly trashKeepMs?: number | null; readonly store?: Store } = {},
 ): Promise<MemoryNode> {
   const machine = new SimMachine({ seed: 1 });
-  const { clock, random, kernel } = machine.start();
+  const { clock, random, kernel, files } = machine.start();
   const store = new SimStore(machine.clock);
   const storages = new Map(["default", "bulk"].map((name) => [name, new MemoryStorage()]));
   const engines: Engine[] = [];
@@ -50,7 +50,7 @@ export async function memoryNode(
   const node = buildNode(
     {
       ...{ store: options.store ?? store, runtime: new SimStore(machine.clock) },
-      ...{ kernel, engines, clock, random, log },
+      ...{ kernel, files, engines, clock, random, log },
       maker: {
         choose: async () => ({ driver: "memory", options: {}, why: "it is a test" }),
         build: ({ name }) => new MemoryDriver(storages.get(name)),
@@ -64,6 +64,7 @@ export async function memoryNode(
       })),
       defaultPool: parsePoolName("default"),
       profiles: new Map(),
+      mountsDirectory: "/run/lagan/mounts",
       trashKeepMs: options.trashKeepMs === undefined ? 86_400_000 : options.trashKeepMs,
     },
   );

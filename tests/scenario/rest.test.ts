@@ -343,7 +343,7 @@ describe("the trash", () => {
     await create("data", { options: { protect: "true" } });
     const { status, body } = await ask("DELETE", "/v1/volumes/data");
     expect(status).toBe(409);
-    expect(body.detail).toContain("it is protected; first: lagan volume set data --protect=false");
+    expect(body.detail).toContain("first: lagan volume set data --protect=false");
   });
 });
 

@@ -58,6 +58,7 @@ export class World {
       defaultPool: name,
       profiles: new Map(),
       trashKeepMs: 86_400_000,
+      mountsDirectory: "/run/lagan/mounts",
     };
   }
 
@@ -85,6 +86,7 @@ export class World {
         runtime: this.runtimeOf(new SimStore(this.machine.clock, this.#runtime)),
         maker: poolMaker("/var/lib/lagan/pools", ports),
         kernel: this.kernelOf(ports.kernel),
+        files: ports.files,
         engines: this.engines,
         ...{ clock, random, log: silent },
       },

@@ -215,7 +215,8 @@ export class Checker {
       case "ready -> trashed":
         if (!asked("remove")) this.breach(12, `${name}: ${change}`);
         this.#ensureUnused(before, "removed");
-        if (before.volume.protected) this.breach(12, `${name}: removed though it is protected`);
+        if (before.volume.protection !== null)
+          this.breach(12, `${name}: removed though it is protected`);
         if (status.state === "trashed") {
           const keepMs = status.expiresAt === null ? null : status.expiresAt - status.trashedAt;
           if (keepMs !== this.#trashKeepMs) this.breach(5, `${name}: kept for ${keepMs} ms`);

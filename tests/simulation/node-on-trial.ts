@@ -66,6 +66,7 @@ export class NodeOnTrial {
       defaultPool: DEFAULT_POOL,
       profiles: new Map([[SMALL, SMALL_OPTIONS]]),
       trashKeepMs,
+      mountsDirectory: "/run/lagan/mounts",
     };
   }
 
@@ -214,6 +215,7 @@ export class NodeOnTrial {
         runtime: chaos.wrap(life, new SimStore(machine.clock, this.#runtime), "store"),
         maker: poolMaker(POOLS, disk),
         kernel: disk.kernel,
+        files: disk.files,
         engines: [this.#engine()],
         ...{ clock, random, log: silent },
       },

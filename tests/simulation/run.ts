@@ -167,7 +167,7 @@ async function inspect(trial: NodeOnTrial): Promise<void> {
   checker.checkContents();
   const signal = new AbortController().signal;
   const { orphans, lost } = await node.reconcile.compare(signal);
-  for (const { name } of lost) checker.breach(1, `${name} is lost`);
+  for (const { volume } of lost) checker.breach(1, `${volume.name} is lost`);
   const strange = orphans.map(({ layer }) => layer).filter((layer) => layer !== orphan);
   if (strange.length > 0) checker.breach(10, `layers of nobody: ${strange}`);
   if (orphan !== undefined && orphans.every(({ layer }) => layer !== orphan)) {

@@ -144,7 +144,12 @@ export class Users {
     const protect = random.below(4) === 0;
     return this.#ask("update", name, async (request, { services }, signal) => {
       const { value } = await services.volumes.update(name, { protect }, signal);
-      this.#seen(request, value.id, (v) => v.protected === protect && v.name === name, "done");
+      this.#seen(
+        request,
+        value.id,
+        (v) => (v.protection !== null) === protect && v.name === name,
+        "done",
+      );
       return value;
     });
   }

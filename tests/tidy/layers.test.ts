@@ -50,7 +50,7 @@ it("imports only what its layer allows", () => {
   const broken = sources.flatMap((file) => {
     const { own, allowed } = ruleFor(file);
     const specifiers = [
-      ...readFileSync(file, "utf8").matchAll(/(?:from|import\(|import)\s*"([^"]+)"/g),
+      ...readFileSync(file, "utf8").matchAll(/(?:from\s+|import\(\s*|import\s+)"([^"]+)"/g),
     ].map((match) => match[1] ?? "");
     return specifiers
       .map((specifier) => (specifier.startsWith(".") ? join(dirname(file), specifier) : specifier))

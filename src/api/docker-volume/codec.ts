@@ -104,7 +104,7 @@ export function formatVolume(volume: Volume, facts: VolumeFacts): WireVolume {
       mounts: facts.mounts,
       size: sizeBytes === null ? "no limit" : formatBytes(sizeBytes),
       used: facts.usage === undefined ? "not measured" : formatBytes(facts.usage.referencedBytes),
-      protected: volume.protected,
+      protected: volume.protection !== null,
       ...(profile === null ? {} : { profile }),
       ...(Object.keys(volume.labels).length === 0 ? {} : { labels: volume.labels }),
     },

@@ -87,7 +87,7 @@ export function formatVolume(volume: Volume, facts: VolumeFacts): WireVolume {
     usedBytes: usage?.referencedBytes ?? null,
     usedAt: usage === undefined ? null : formatTime(usage.at),
     labels: volume.labels,
-    protected: volume.protected,
+    protected: volume.protection !== null,
     createdAt: formatTime(volume.createdAt),
     options: {
       uid: uid ?? 0,

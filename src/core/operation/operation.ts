@@ -1,8 +1,14 @@
-import type { OperationId, VolumeId } from "../id.ts";
+import type { LayerId, OperationId, SnapshotId, VolumeId } from "../id.ts";
 import type { UnixMs } from "../ports/clock.ts";
 
 /** Work of more than one step, written down before the first so that a restart carries it on. */
-export type OperationVerb = "volume.create" | "volume.purge";
+export type OperationVerb =
+  | "volume.create"
+  | "volume.purge"
+  | "volume.resize"
+  | "volume.restore"
+  | "snapshot.create"
+  | "snapshot.purge";
 
 export type OperationState =
   | { readonly state: "running" }
@@ -16,5 +22,15 @@ export interface Operation {
   /** The volume's name when the operation began, for people. */
   readonly target: string;
   readonly startedAt: UnixMs;
+  /** What it is about beside the volume, as far as the verb needs it. */
+  readonly about: {
+    /** The snapshot that is made or purged; of a restore, the one that keeps what is replaced. */
+    readonly snapshot?: SnapshotId;
+    /** Of a restore: what is restored, and the layer that becomes the head. */
+    readonly restored?: SnapshotId;
+    readonly head?: LayerId;
+    /** Of a resize: the new limit. */
+    readonly sizeBytes?: number | null;
+  };
   readonly status: OperationState;
 }

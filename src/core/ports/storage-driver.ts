@@ -14,6 +14,8 @@ export interface DriverTraits {
   readonly instantClones: boolean;
   /** Takes a parent at all. */
   readonly layers: boolean;
+  /** `mounts()` of an active layer is a plain path: nothing has to be mounted for it. */
+  readonly plainPaths: boolean;
   /** A layer can be removed while layers made from it stay. */
   readonly independentLayers: boolean;
   /** `usage()` is read from the driver's books, not counted by walking the tree. */

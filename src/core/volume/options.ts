@@ -1,4 +1,5 @@
 import { Failure } from "../failure.ts";
+import { parseRef, type Ref } from "../history/ref.ts";
 import {
   type PoolName,
   type ProfileName,
@@ -24,6 +25,8 @@ export interface VolumeOptions {
   readonly everyMs?: number | null;
   /** Which of those stay. */
   readonly keep?: Keep;
+  /** What it starts from: a snapshot, or what a volume holds now. */
+  readonly from?: Ref;
   readonly labels: Labels;
 }
 
@@ -45,6 +48,7 @@ export const VOLUME_OPTION_NAMES = [
   "protect",
   "schedule",
   "keep",
+  "from",
   "label.KEY",
 ] as const;
 
@@ -92,6 +96,8 @@ function parseOption(key: string, value: string): Omit<VolumeOptions, "labels"> 
       return { everyMs: parseEvery(value) };
     case "keep":
       return { keep: parseKeep(value) };
+    case "from":
+      return { from: parseRef(value) };
     default:
       throw new Failure(
         "invalid_argument",
@@ -153,4 +159,19 @@ export function parseLabels(labels: Readonly<Record<string, string>>): Labels {
     }
   }
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/**
+ * Labels after a change: a null value takes the label away, the others are added or replaced.
+ *
+ * @throws {Failure} as {@link parseLabels}.
+ */
+export function mergeLabels(
+  labels: Labels,
+  change: Readonly<Record<string, string | null>>,
+): Labels {
+  const merged = Object.entries({ ...labels, ...change });
+  return parseLabels(
+    Object.fromEntries(merged.flatMap(([key, value]) => (value === null ? [] : [[key, value]]))),
+  );
 }

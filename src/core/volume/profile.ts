@@ -4,8 +4,8 @@ import type { UnixMs } from "../ports/clock.ts";
 import { mergeSchedule } from "../schedule/schedule.ts";
 import { parseVolumeOptions, type VolumeOptions } from "./options.ts";
 
-/** Named defaults for new volumes: the same options, without a profile of its own. */
-export type Profile = Omit<VolumeOptions, "profile">;
+/** Named defaults for new volumes: the same options, without a profile or an origin of its own. */
+export type Profile = Omit<VolumeOptions, "profile" | "from">;
 
 /** The record of a profile that was made by command. */
 export interface ProfileRecord {
@@ -20,15 +20,16 @@ export type ProfileTable = ReadonlyMap<ProfileName, Profile>;
 /**
  * Reads a profile's options: those of a volume.
  *
- * @throws {Failure} `invalid_argument`, `out_of_range` as for a volume; also for a profile in a profile, and for what
+ * @throws {Failure} `invalid_argument`, `out_of_range` as for a volume; also for a profile or an origin in a profile, and for what
  * to keep without a schedule.
  */
 export function parseProfile(options: Readonly<Record<string, string>>): Profile {
-  const { profile, ...rest } = parseVolumeOptions(options);
-  if (profile !== undefined) {
+  const { profile, from, ...rest } = parseVolumeOptions(options);
+  if (profile !== undefined || from !== undefined) {
+    const [option, what] = profile === undefined ? ["from", "an origin"] : ["profile", "a profile"];
     throw new Failure(
       "invalid_argument",
-      "Cannot use option profile: a profile cannot have a profile",
+      `Cannot use option ${option}: a profile cannot have ${what}`,
     );
   }
   mergeSchedule(null, rest);

@@ -1,4 +1,5 @@
 import { Failure } from "../failure.ts";
+import { type Snapshot, shortId } from "../history/snapshot.ts";
 import type { PoolName } from "../name.ts";
 import { mergeSchedule, type Schedule } from "../schedule/schedule.ts";
 import { formatBytes } from "../size.ts";
@@ -17,6 +18,13 @@ export interface VolumePlan {
   readonly schedule: Schedule | null;
 }
 
+/** What a new volume starts from. */
+export interface Origin {
+  readonly snapshot: Snapshot;
+  /** Of the volume that the snapshot is of. */
+  readonly spec: VolumeSpec;
+}
+
 /**
  * Fills a request in from its profile (labels of both are merged, the request's win) and from the defaults.
  *
@@ -27,6 +35,7 @@ export function planVolume(
   options: VolumeOptions,
   profiles: ProfileTable,
   defaultPool: PoolName,
+  origin?: Origin,
 ): VolumePlan {
   const { profile: name } = options;
   const profile = name === undefined ? undefined : profiles.get(name);
@@ -38,19 +47,39 @@ export function planVolume(
     );
   }
   const merged = { ...profile, ...options };
+  ensureOriginal(options, origin);
   return {
     spec: {
-      sizeBytes: merged.sizeBytes ?? null,
-      pool: merged.pool ?? defaultPool,
+      sizeBytes: merged.sizeBytes ?? origin?.spec.sizeBytes ?? null,
+      pool: origin?.spec.pool ?? merged.pool ?? defaultPool,
       profile: name ?? null,
-      uid: merged.uid ?? null,
-      gid: merged.gid ?? null,
-      mode: merged.mode ?? null,
+      uid: (origin?.spec ?? merged).uid ?? null,
+      gid: (origin?.spec ?? merged).gid ?? null,
+      mode: (origin?.spec ?? merged).mode ?? null,
+      from: origin?.snapshot.id ?? null,
     },
     labels: parseLabels({ ...profile?.labels, ...options.labels }),
     protect: merged.protect ?? false,
     schedule: mergeSchedule(null, merged),
   };
+}
+
+/** A clone shares the bytes, and the root, of what it starts from. */
+function ensureOriginal({ pool, ...options }: VolumeOptions, origin: Origin | undefined): void {
+  if (origin === undefined) return;
+  if (pool !== undefined && pool !== origin.spec.pool) {
+    throw new Failure(
+      "invalid_argument",
+      `Cannot use pool=${pool} with from: a clone lies in the pool of what it starts from, "${origin.spec.pool}"`,
+    );
+  }
+  for (const key of ["uid", "gid", "mode"] as const) {
+    if (options[key] === undefined) continue;
+    throw new Failure(
+      "invalid_argument",
+      `Cannot use ${key} with from: a clone has the owner and mode of what it starts from`,
+    );
+  }
 }
 
 /**
@@ -75,5 +104,6 @@ function inWords(spec: VolumeSpec): Readonly<Record<string, string>> {
     uid: String(spec.uid ?? 0),
     gid: String(spec.gid ?? 0),
     mode: (spec.mode ?? DEFAULT_MODE).toString(8).padStart(4, "0"),
+    from: spec.from === null ? "nothing" : `snapshot ${shortId(spec.from)}`,
   };
 }

@@ -1,4 +1,5 @@
-import type { LayerId, VolumeId } from "../id.ts";
+import type { PointName } from "../history/snapshot.ts";
+import type { LayerId, SnapshotId, VolumeId } from "../id.ts";
 import type { PoolName, ProfileName, VolumeName } from "../name.ts";
 import type { UnixMs } from "../ports/clock.ts";
 import type { Schedule } from "../schedule/schedule.ts";
@@ -13,6 +14,20 @@ export interface VolumeSpec {
   readonly uid: number | null;
   readonly gid: number | null;
   readonly mode: number | null;
+  /** The snapshot that its content started from; null: it started empty. */
+  readonly from: SnapshotId | null;
+}
+
+/** Who protected something from removal, and when. */
+export interface Protection {
+  readonly by: string;
+  readonly at: UnixMs;
+}
+
+/** What makes a volume a branch of another. */
+export interface Branch {
+  readonly of: VolumeId;
+  readonly name: PointName;
 }
 
 /** Labels of people and tools. Key 1 to 128, value 0 to 4,096 characters, at most 64 of them. */
@@ -34,8 +49,12 @@ export interface Volume {
   readonly name: VolumeName;
   readonly spec: VolumeSpec;
   readonly labels: Labels;
-  /** Refuses removal while true. */
-  readonly protected: boolean;
+  /** Refuses removal while set. */
+  readonly protection: Protection | null;
+  /** Set: this is a branch, and its name is that of its volume, `@`, and its own. */
+  readonly branch: Branch | null;
+  /** The snapshot that the head stands on: the last one taken, or restored, or what it started from. */
+  readonly tip: SnapshotId | null;
   /** The active layer that is the volume's content. */
   readonly head: LayerId;
   readonly createdAt: UnixMs;

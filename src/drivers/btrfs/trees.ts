@@ -37,6 +37,7 @@ export class BtrfsTrees implements Trees {
       liveSnapshots: "atomic",
       instantClones: true,
       layers: true,
+      plainPaths: true,
       independentLayers: true,
       // Accounting costs the owner of a file system, so in somebody else's it waits for the first limit.
       instantUsage: place.ours,

@@ -20,6 +20,7 @@ export class DirectoryTrees implements Trees {
     liveSnapshots: false,
     instantClones: false,
     layers: false,
+    plainPaths: true,
     independentLayers: true,
     instantUsage: false,
   };

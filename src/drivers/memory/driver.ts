@@ -61,6 +61,7 @@ export class MemoryDriver implements StorageDriver {
     liveSnapshots: "atomic",
     instantClones: true,
     layers: true,
+    plainPaths: true,
     // The stricter kind, so that the services are tried on both.
     independentLayers: false,
     instantUsage: true,

@@ -1,0 +1,48 @@
+import type { LayerId } from "../core/id.ts";
+import type { PoolName } from "../core/name.ts";
+import type { Pools } from "./pools.ts";
+import type { Staging } from "./staging.ts";
+
+/** What {@link Layers} works with. */
+interface LayersParts {
+  readonly pools: Pools;
+  readonly staging: Staging;
+}
+
+/** The content of layers, for work of our own: comparing, exporting, importing. */
+export class Layers {
+  readonly #parts: LayersParts;
+
+  constructor(parts: LayersParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Does `work` with the directory of a layer's content, which stays there until it ends.
+   *
+   * @param options `readOnly`: as committed layers can only be asked for.
+   * @throws {Failure} `not_found` for an absent layer; `unavailable` when the pool is faulted; what `work` throws.
+   */
+  async withPath<T>(
+    layer: { readonly pool: PoolName; readonly layer: LayerId },
+    options: { readonly readOnly: boolean },
+    work: (path: string) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const { pools, staging } = this.#parts;
+    const driver = pools.get(layer.pool);
+    const mountsOf = () => driver.mounts(layer.layer, options, signal);
+    if (driver.traits.plainPaths) {
+      const [mount] = await mountsOf();
+      // Read by us alone, and never written: a path is enough.
+      if (mount?.type === "bind") return work(mount.source);
+    }
+    const staged = { layer: layer.layer, readOnly: options.readOnly };
+    try {
+      return await staging.hold(staged, async () => work(await staging.stage(staged, mountsOf)));
+    } finally {
+      // A writable one may be a container's by now; housekeeping takes those down.
+      if (options.readOnly) await staging.unstage(staged);
+    }
+  }
+}

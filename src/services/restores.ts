@@ -1,0 +1,268 @@
+import { Failure } from "../core/failure.ts";
+import { formatRef, type Ref } from "../core/history/ref.ts";
+import { type Snapshot, shortId } from "../core/history/snapshot.ts";
+import { type LayerId, newId, type SnapshotId } from "../core/id.ts";
+import type { VolumeName } from "../core/name.ts";
+import type { Operation } from "../core/operation/operation.ts";
+import type { Clock } from "../core/ports/clock.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Random } from "../core/ports/random.ts";
+import { DEFAULT_MODE } from "../core/volume/spec.ts";
+import type { Volume } from "../core/volume/volume.ts";
+import type { EventLog } from "./event-log.ts";
+import type { History } from "./history.ts";
+import type { KeyedQueue } from "./keyed-queue.ts";
+import type { Mounts } from "./mounts.ts";
+import type { Operations } from "./operations.ts";
+import type { Pools } from "./pools.ts";
+import type { Quiet } from "./quiet.ts";
+import {
+  dropSnapshot,
+  putOperation,
+  putSnapshot,
+  putVolume,
+  type Recorded,
+  type Records,
+} from "./records.ts";
+
+/** How a restore is asked for. */
+export interface RestoreRequest {
+  readonly author: string;
+  /** Stops the containers that use the volume, and starts them again after it. */
+  readonly quiet?: "stop";
+}
+
+/** What a restore did. */
+export interface Restored {
+  readonly volume: Recorded<Volume>;
+  /** What was replaced: restoring this undoes it. */
+  readonly kept: Snapshot;
+  /** Names of the containers that were stopped and started again. */
+  readonly containers: readonly string[];
+  /** What could not be put back: sentences. */
+  readonly faults: readonly string[];
+}
+
+type Replaced = Pick<Restored, "volume" | "kept">;
+
+/** What {@link Restores} works with. */
+interface RestoresParts {
+  readonly quiet: Quiet;
+  readonly records: Records;
+  readonly operations: Operations;
+  readonly pools: Pools;
+  readonly mounts: Mounts;
+  readonly history: History;
+  readonly events: EventLog;
+  readonly queue: KeyedQueue;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/*
+ * A snapshot becomes the head again. The steps, each of which can be done again:
+ *   a. the new head is made from the snapshot, beside the old one;
+ *   b. the old head is committed: it becomes the snapshot that keeps what is replaced;
+ *   c. one transaction shows both.
+ * Until b everything can be taken back, and is, also after a crash; from b on it is only carried on. So the content
+ * that was replaced is in the old head or in the snapshot at any instant, and never in neither.
+ */
+export class Restores {
+  readonly #parts: RestoresParts;
+
+  constructor(parts: RestoresParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * @param line The volume or branch to restore; a branch can be given a snapshot of its volume.
+   * @throws {Failure} `not_found`; `failed_precondition` while the volume is in use, naming by what, or when the
+   * snapshot holds more than the volume's limit; what the driver says. Then nothing is changed.
+   */
+  async restore(
+    line: VolumeName,
+    ref: Ref,
+    request: RestoreRequest,
+    signal: AbortSignal,
+  ): Promise<Restored> {
+    const { quiet, history } = this.#parts;
+    await history.get(ref);
+    const work = () => this.#restore(line, ref, request, signal);
+    if (request.quiet === undefined) return { ...(await work()), containers: [], faults: [] };
+    const { value: volume } = await this.#get(line);
+    const options = { how: request.quiet, attempt: `restore volume "${line}"` };
+    const { result, containers, faults } = await quiet.around([volume], options, work, signal);
+    return { ...result, containers, faults };
+  }
+
+  #restore(
+    line: VolumeName,
+    ref: Ref,
+    request: RestoreRequest,
+    signal: AbortSignal,
+  ): Promise<Replaced> {
+    const { queue, mounts, pools, history } = this.#parts;
+    return queue.run(line, async () => {
+      const { snapshot } = await history.get(ref);
+      const volume = await this.#get(line);
+      await mounts.ensureUnused(volume.value, "restore", { askEngines: false }, signal);
+      // A Mount that comes now waits for the queue; what an earlier one mounted for us goes first.
+      await mounts.release(volume.value);
+      pools.get(volume.value.spec.pool);
+      return this.#begin(volume, snapshot, formatRef(ref), request, signal);
+    });
+  }
+
+  /** Carries on, or takes back, a restore that was cut off. */
+  resume(operation: Operation, signal: AbortSignal): Promise<void> {
+    return this.#parts.queue.run(operation.target, async () => {
+      const { records, operations } = this.#parts;
+      const { snapshot: keptId, head } = operation.about;
+      const volume = await records.findVolume(operation.volume);
+      const kept = keptId && (await records.findSnapshot(operation.volume, keptId));
+      if (volume === undefined || kept?.value.status.state !== "creating" || head === undefined) {
+        const running = (await operations.find(operation.id))?.status.state === "running";
+        if (running) await records.write([putOperation(operations.done(operation))]);
+        return;
+      }
+      if (await this.#isCommitted(volume.value, kept.value, signal)) {
+        await this.#commit(volume, kept, operation, signal);
+        return;
+      }
+      const failure = new Failure("aborted", "the daemon was restarted meanwhile");
+      await this.#undo(volume.value, kept, operation, failure, signal);
+    });
+  }
+
+  async #begin(
+    volume: Recorded<Volume>,
+    snapshot: Recorded<Snapshot>,
+    shown: string,
+    { author }: RestoreRequest,
+    signal: AbortSignal,
+  ): Promise<Replaced> {
+    const { records, operations, clock, random, log } = this.#parts;
+    const kept: Snapshot = {
+      id: newId<SnapshotId>(clock, random),
+      volume: volume.value.id,
+      layer: newId<LayerId>(clock, random),
+      parent: volume.value.tip,
+      name: null,
+      message: `replaced by restoring ${shown}`,
+      labels: {},
+      author,
+      createdAt: clock.now(),
+      cause: "restore",
+      consistency: "unused",
+      group: null,
+      protection: null,
+      status: { state: "creating" },
+    };
+    const operation = operations.begin("volume.restore", volume.value, {
+      snapshot: kept.id,
+      restored: snapshot.value.id,
+      head: newId<LayerId>(clock, random),
+    });
+    const revision = await records.write([putSnapshot(kept), putOperation(operation)], {
+      unchanged: [volume],
+      unchangedSnapshots: [snapshot],
+    });
+    const begun = { value: kept, revision };
+    try {
+      await this.#prepare(volume.value, snapshot.value, operation, signal);
+      return await this.#commit(volume, begun, operation, signal);
+    } catch (thrown) {
+      await this.#settle(volume, begun, operation, Failure.from(thrown)).catch((cause: unknown) => {
+        log.warn("failed restore not settled yet", { volume: volume.value.name, cause });
+      });
+      throw thrown;
+    }
+  }
+
+  async #prepare(
+    volume: Volume,
+    snapshot: Snapshot,
+    operation: Operation,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { pool, sizeBytes, uid, gid, mode } = volume.spec;
+    const owner = { uid: uid ?? 0, gid: gid ?? 0, mode: mode ?? DEFAULT_MODE };
+    await this.#parts.pools
+      .get(pool)
+      .prepare(headOf(operation), { parent: snapshot.layer, sizeBytes, owner }, signal);
+  }
+
+  async #commit(
+    volume: Recorded<Volume>,
+    kept: Recorded<Snapshot>,
+    operation: Operation,
+    signal: AbortSignal,
+  ): Promise<Replaced> {
+    const { records, operations, pools, events } = this.#parts;
+    const { name, spec, head } = volume.value;
+    await pools.get(spec.pool).commit(head, kept.value.layer, signal);
+    const tip = operation.about.restored ?? null;
+    const restored: Volume = { ...volume.value, head: headOf(operation), tip };
+    const shown: Snapshot = { ...kept.value, status: { state: "ready" } };
+    const revision = await records.write(
+      [putVolume(restored), putSnapshot(shown), putOperation(operations.done(operation))],
+      { unchanged: [volume], unchangedSnapshots: [kept] },
+    );
+    const undo = `lagan restore ${name}@${shortId(shown.id)}`;
+    events.emit({
+      type: "volume.reverted",
+      level: "info",
+      subject: name,
+      message: `Volume "${name}" has the content of an earlier snapshot; to undo: ${undo}`,
+    });
+    return { volume: { value: restored, revision }, kept: shown };
+  }
+
+  /** After a failure: carried on where the old head is committed already, else taken back. */
+  async #settle(
+    volume: Recorded<Volume>,
+    kept: Recorded<Snapshot>,
+    operation: Operation,
+    failure: Failure,
+  ): Promise<void> {
+    // Whoever asked may have gone, which must not keep it half done.
+    const { signal } = new AbortController();
+    if (await this.#isCommitted(volume.value, kept.value, signal)) {
+      await this.#commit(volume, kept, operation, signal);
+    } else {
+      await this.#undo(volume.value, kept, operation, failure, signal);
+    }
+  }
+
+  async #undo(
+    volume: Volume,
+    kept: Recorded<Snapshot>,
+    operation: Operation,
+    failure: Failure,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { records, operations, pools } = this.#parts;
+    await pools.get(volume.spec.pool).remove(headOf(operation), signal);
+    await records.write(
+      [dropSnapshot(kept.value), putOperation(operations.failed(operation, failure))],
+      { unchangedSnapshots: [kept] },
+    );
+  }
+
+  async #isCommitted(volume: Volume, kept: Snapshot, signal: AbortSignal): Promise<boolean> {
+    const layers = await this.#parts.pools.get(volume.spec.pool).list(signal);
+    return layers.some(({ id }) => id === kept.layer);
+  }
+
+  async #get(name: VolumeName): Promise<Recorded<Volume>> {
+    const found = await this.#parts.records.findVolumeByName(name);
+    if (found?.value.status.state === "ready") return found;
+    throw new Failure("not_found", `Cannot restore volume "${name}": it does not exist`);
+  }
+}
+
+function headOf({ about }: Operation): LayerId {
+  if (about.head !== undefined) return about.head;
+  throw new Failure("internal", "A restore's operation names no head");
+}

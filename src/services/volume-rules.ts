@@ -1,0 +1,31 @@
+import { Failure } from "../core/failure.ts";
+import type { VolumeName } from "../core/name.ts";
+import { formatMinute } from "../core/time.ts";
+import type { Volume } from "../core/volume/volume.ts";
+import type { Recorded } from "./records.ts";
+
+/** For a request that asks for an existing volume otherwise. */
+export function exists(name: VolumeName, differences: readonly string[]): Failure {
+  return new Failure(
+    "already_exists",
+    `Cannot create volume "${name}": it exists with other options (${differences.join("; ")})`,
+  );
+}
+
+/** @throws {Failure} `failed_precondition` naming who protected it, and when. */
+export function ensureUnprotected({ name, protection }: Volume): void {
+  if (protection === null) return;
+  throw new Failure(
+    "failed_precondition",
+    `Cannot remove volume "${name}": it is protected, by ${protection.by} at ${formatMinute(protection.at)}; first: lagan volume set ${name} --protect=false`,
+  );
+}
+
+/** @throws {Failure} `aborted` when the record is not of the revision that was asked for. */
+export function ensureRevision(found: Recorded<Volume>, ifRevision: number | undefined): void {
+  if (ifRevision === undefined || found.revision === ifRevision) return;
+  throw new Failure(
+    "aborted",
+    `Cannot change volume "${found.value.name}": it was changed meanwhile; look at it again`,
+  );
+}
