@@ -27,6 +27,7 @@ const QGROUP_CREATE = request(WRITE, 42, 16);
 const QGROUP_LIMIT = request(READ, 43, 48);
 const QUOTA_RESCAN = request(WRITE, 44, 64);
 const QUOTA_RESCAN_WAIT = request(0, 46, 0);
+const GET_SUBVOL_INFO = request(READ, 60, 504);
 const SNAP_DESTROY_V2 = request(WRITE, 63, ARGS_BYTES);
 
 const SUBVOL_RDONLY = 2n;
@@ -143,6 +144,29 @@ export function subvolumeIdOf(fd: number, on: CallOn): bigint {
 /** Of an open subvolume. */
 export function isSubvolumeReadOnly(fd: number, on: CallOn): boolean {
   return (readFlags(fd, on) & SUBVOL_RDONLY) !== 0n;
+}
+
+/** Which subvolume one was made from, and commits by their number. */
+export interface SubvolumeHistory {
+  readonly uuid: string;
+  /** Of the one that it is a snapshot of; zeros: of none. */
+  readonly parentUuid: string;
+  /** The last commit that changed it. */
+  readonly changedIn: bigint;
+  /** The commit that made it. */
+  readonly madeIn: bigint;
+}
+
+/** Of an open subvolume. Kernel 4.18. */
+export function readHistory(fd: number, on: CallOn): SubvolumeHistory {
+  const info = Buffer.alloc(504);
+  run(fd, GET_SUBVOL_INFO, info, on);
+  return {
+    uuid: info.toString("hex", 296, 312),
+    parentUuid: info.toString("hex", 312, 328),
+    changedIn: info.readBigUInt64LE(280),
+    madeIn: info.readBigUInt64LE(352),
+  };
 }
 
 /** Of an open subvolume; the same again does nothing. */

@@ -49,6 +49,8 @@ export const hostKernel: Kernel = {
     await removeStaleQgroups(fileSystem, dirname(path));
   },
   findSubvolume: (path) => syscallThreads.call("findSubvolume", path),
+  hasSubvolumeChanged: (path, snapshot) =>
+    syscallThreads.call("hasSubvolumeChanged", path, snapshot),
   setSubvolumeReadOnly: (path, readOnly) =>
     syscallThreads.call("setSubvolumeReadOnly", path, readOnly),
   commitSubvolumes: (path) => syscallThreads.call("commitSubvolumes", path),

@@ -15,8 +15,10 @@ import {
   makeSubvolumeReadOnly,
   pathOfInode,
   ROOT_INODE,
+  readHistory,
   recountQgroups,
   removeQgroup,
+  type SubvolumeHistory,
   snapshotInto,
   subvolumeIdOf,
 } from "./btrfs-ioctl.ts";
@@ -156,6 +158,16 @@ export function findSubvolume(path: string): SubvolumeInfo | undefined {
     if (none.includes(errnoOfCall(thrown) ?? "")) return undefined;
     throw thrown;
   }
+}
+
+/** `Kernel.hasSubvolumeChanged`. */
+export function hasSubvolumeChanged(path: string, snapshot: string): boolean {
+  const read = (of: string): SubvolumeHistory => {
+    const on = { call: "look at history of", path: of };
+    return withSubvolume(on, (fd) => readHistory(fd, on));
+  };
+  const [now, then] = [read(path), read(snapshot)];
+  return then.parentUuid !== now.uuid || now.changedIn > then.madeIn;
 }
 
 /** `Kernel.setSubvolumeReadOnly`. */

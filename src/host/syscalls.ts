@@ -13,6 +13,7 @@ export {
   createSubvolume,
   enableQuotas,
   findSubvolume,
+  hasSubvolumeChanged,
   limitSubvolume,
   removeQgroups,
   removeSubvolume,

@@ -40,6 +40,8 @@ export class SimFileSystem {
   /** True while writers have to wait. */
   frozen = false;
   usedBytes = 0;
+  /** Changes so far, of anything in it. */
+  #changes = 0;
   readonly #newMinor: () => number;
   readonly #major: number;
   #durableQuotas = false;
@@ -120,7 +122,7 @@ export class SimFileSystem {
 
   setAttributes(node: SimNode, change: Partial<Omit<Attributes, "content">>): void {
     node.attributes = { ...node.attributes, ...change };
-    this.#dirty.add(node);
+    this.#change(node);
   }
 
   /** Gives a file its bytes, in memory. Throws as {@link ensureRoom}, with `path` for what the caller calls it. */
@@ -129,7 +131,7 @@ export class SimFileSystem {
     holdBytes(content, node.tree);
     releaseBytes(node.attributes.content, node.tree);
     node.attributes = { ...node.attributes, content };
-    this.#dirty.add(node);
+    this.#change(node);
   }
 
   /** Makes what is in a file durable, but not its name. */
@@ -234,6 +236,8 @@ export class SimFileSystem {
     tree.settings = { readOnly, limitBytes: source.settings.limitBytes };
     tree.durable = tree.settings;
     tree.nextInode = source.nextInode;
+    tree.madeFrom = source;
+    tree.madeIn = this.#changes;
     this.#copyEntries(source.root, tree.root);
     // Linked last: a snapshot of the tree that it is put in does not contain itself.
     this.#link(directory, name, tree.root);
@@ -269,6 +273,11 @@ export class SimFileSystem {
     node.linked = true;
   }
 
+  #change(node: SimNode): void {
+    this.#dirty.add(node);
+    node.tree.changedIn = ++this.#changes;
+  }
+
   #setEntry(directory: SimNode, name: string, node: SimNode | null): void {
     const before = directory.entries.get(name) ?? null;
     directory.lost ??= new Map();
@@ -276,7 +285,7 @@ export class SimFileSystem {
     else if (directory.lost.get(name) === node) directory.lost.delete(name);
     if (node === null) directory.entries.delete(name);
     else directory.entries.set(name, node);
-    this.#dirty.add(directory);
+    this.#change(directory);
   }
 
   #copyEntries(from: SimNode, to: SimNode): void {

@@ -176,6 +176,14 @@ export class SimKernel implements Kernel {
     });
   }
 
+  hasSubvolumeChanged(path: string, snapshot: string): Promise<boolean> {
+    return this.#incarnation.call(() => {
+      const now = this.#subvolume("look at history of", path);
+      const then = this.#subvolume("look at history of", snapshot);
+      return then.madeFrom !== now || now.changedIn > then.madeIn;
+    });
+  }
+
   setSubvolumeReadOnly(path: string, readOnly: boolean): Promise<void> {
     return this.#incarnation.call(() => {
       const tree = this.#subvolume("set read-only", path);

@@ -24,6 +24,11 @@ export class SimTree {
   referencedBytes = 0;
   exclusiveBytes = 0;
   nextInode: number;
+  /** The last change of anything in it, counted in the file system. */
+  changedIn = 0;
+  /** The one that it is a snapshot of, and the change before it was made. */
+  madeFrom: SimTree | null = null;
+  madeIn = 0;
 
   constructor(fileSystem: SimFileSystem, id: number, device: number, owner: Attributes) {
     this.id = id;

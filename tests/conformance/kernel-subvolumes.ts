@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { bind, type Check, fails } from "./kernel-given.ts";
 
-/** Sentences 12 to 17 of `Kernel`. */
+/** Sentences 12 to 17 and 21 of `Kernel`. */
 export function kernelSubvolumes(check: Check): void {
   check("12 creates an empty subvolume", async ({ kernel, files, root, plain }) => {
     await kernel.createSubvolume(`${root}/ü v`);
@@ -132,6 +132,33 @@ export function kernelSubvolumes(check: Check): void {
     for (const path of [...none, `${root}/moved/file/x`]) {
       expect(await kernel.findSubvolume(path)).toBeUndefined();
     }
+  });
+
+  check("21 tells what has changed since a snapshot", async ({ kernel, files, root, plain }) => {
+    await kernel.createSubvolume(`${root}/v`);
+    await files.writeText(`${root}/v/file`, "text");
+    const snapshot = (name: string) =>
+      kernel.snapshotSubvolume(`${root}/v`, `${root}/${name}`, { readOnly: true });
+    await snapshot("a");
+    await kernel.commitSubvolumes(root);
+    const changed = (since: string) => kernel.hasSubvolumeChanged(`${root}/v`, `${root}/${since}`);
+    expect(await changed("a")).toBe(false);
+    await kernel.setSubvolumeReadOnly(`${root}/a`, false);
+    await kernel.setSubvolumeReadOnly(`${root}/a`, true);
+    await files.writeText(`${root}/beside`, "text");
+    await kernel.commitSubvolumes(root);
+    expect(await changed("a")).toBe(false);
+    await files.writeText(`${root}/v/file`, "newer");
+    await kernel.commitSubvolumes(root);
+    expect(await changed("a")).toBe(true);
+    await snapshot("b");
+    expect(await changed("b")).toBe(false);
+    expect(await changed("a")).toBe(true);
+    await kernel.snapshotSubvolume(`${root}/b`, `${root}/w`, { readOnly: false });
+    // Of another one, whatever it holds.
+    expect(await kernel.hasSubvolumeChanged(`${root}/w`, `${root}/b`)).toBe(true);
+    await fails(changed("none"), "not_found", `${root}/none`);
+    await fails(kernel.hasSubvolumeChanged(plain, `${root}/b`), "unimplemented", plain);
   });
 
   check("16 makes a subvolume read-only and writable", async ({ kernel, files, root }) => {

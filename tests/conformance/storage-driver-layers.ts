@@ -72,6 +72,24 @@ function commitTests(check: Check): void {
     (traits) => hasLayers(traits) && traits.liveSnapshots === false,
   );
   check(
+    "20 a change since a snapshot is told at the next one at the latest",
+    async ({ driver, fixture }) => {
+      if (driver.changedSince === undefined) return;
+      await prepare(driver, A);
+      await put(fixture, driver, A, "file", "old");
+      await driver.snapshot(A, B, LIVE);
+      await put(fixture, driver, A, "file", "new");
+      await driver.snapshot(A, C, LIVE);
+      expect(await driver.changedSince(A, B, LIVE)).toBe(true);
+      await prepare(driver, D, { parent: B });
+      expect(await driver.changedSince(D, B, LIVE)).toBe(true);
+      await driver.remove(C, LIVE);
+      const absent = { code: "not_found" };
+      await expect(driver.changedSince(A, C, LIVE)).rejects.toMatchObject(absent);
+    },
+    (traits) => hasLayers(traits),
+  );
+  check(
     "14 a snapshot is refused without the trait",
     async ({ driver }) => {
       await prepare(driver, A);

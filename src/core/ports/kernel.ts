@@ -127,6 +127,12 @@ export interface Kernel {
   removeSubvolume(path: string): Promise<void>;
   /** 15. Undefined when `path` is absent or is not the root of a subvolume. */
   findSubvolume(path: string): Promise<SubvolumeInfo | undefined>;
+  /**
+   * 21. Whether subvolume `path` may hold something else than when subvolume `snapshot` was made from it. False only when
+   *     it was made from this very one and no commit has changed that since: what is in none yet (btrfs makes one every
+   *     30 seconds, and at 17) may be overlooked. Absent: `not_found`.
+   */
+  hasSubvolumeChanged(path: string, snapshot: string): Promise<boolean>;
   /** 16. Makes a subvolume read-only or writable; the same again is success. */
   setSubvolumeReadOnly(path: string, readOnly: boolean): Promise<void>;
   /** 17. After it resolves, every subvolume made or removed so far on the file system of `path` is so after a power cut. */

@@ -116,6 +116,10 @@ export class BtrfsTrees implements Trees {
     return { referencedBytes: bytes, exclusiveBytes: bytes };
   }
 
+  hasChanged(path: string, copy: string): Promise<boolean> {
+    return this.#ports.kernel.hasSubvolumeChanged(path, copy);
+  }
+
   async remove(path: string): Promise<void> {
     const found = await this.#ports.kernel.findSubvolume(path);
     if (found !== undefined) await this.#ports.kernel.removeSubvolume(path);

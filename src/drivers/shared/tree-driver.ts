@@ -233,6 +233,14 @@ export class TreeDriver implements StorageDriver {
     await this.#settling.limit(shelf, found, sizeBytes, signal);
   }
 
+  async changedSince(active: LayerId, since: LayerId, signal: AbortSignal): Promise<boolean> {
+    const attempt = `Cannot compare layer ${active} with ${since}`;
+    const shelf = await this.#up(signal);
+    ensureActive(attempt, await shelf.find(active));
+    ensureFound(attempt, await shelf.find(since));
+    return this.#trees.hasChanged?.(shelf.content(active), shelf.content(since)) ?? true;
+  }
+
   async list(signal: AbortSignal): Promise<readonly LayerInfo[]> {
     const shelf = await this.#up(signal);
     const { whole, damaged } = await shelf.list();

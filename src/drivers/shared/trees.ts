@@ -57,6 +57,8 @@ export interface Trees {
   /** Ends a `limit` that was cut short; answers the limit that holds. Absent: `limit` to what the record says. */
   settleLimit?(path: string, sizeBytes: number | null): Promise<number | null>;
   usage(path: string, signal: AbortSignal): Promise<LayerUsage>;
+  /** `false`: `path` surely holds what its copy `copy` does, but for the last half minute. Absent: nobody can tell. */
+  hasChanged?(path: string, copy: string): Promise<boolean>;
   /** Absent is success. */
   remove(path: string, signal: AbortSignal): Promise<void>;
 
