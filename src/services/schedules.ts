@@ -216,7 +216,11 @@ export class Schedules {
   ): Promise<boolean> {
     const driver = this.#parts.pools.get(volume.spec.pool);
     if (driver.changedSince === undefined) return true;
-    return driver.changedSince(volume.head, last.layer, signal);
+    return driver.changedSince(volume.head, last.layer, signal).catch((thrown: unknown) => {
+      if (Failure.from(thrown).code !== "not_found") throw thrown;
+      // One of the layers is gone: a snapshot shows what is the matter, silence would not.
+      return true;
+    });
   }
 
   /** One that cannot be removed is logged and tried again after the next snapshot; it keeps no other. */
