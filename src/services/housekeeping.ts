@@ -1,5 +1,6 @@
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
+import type { History } from "./history.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
@@ -25,6 +26,7 @@ interface HousekeepingParts {
   readonly snapshotTrash: SnapshotTrash;
   readonly mounts: Mounts;
   readonly usage: Usage;
+  readonly history: History;
   readonly volumes: Volumes;
   readonly shadows: Shadows;
   readonly quiet: Quiet;
@@ -53,8 +55,17 @@ export class Housekeeping {
 
   /** One round of the chores. */
   async chores(signal: AbortSignal): Promise<void> {
-    const { reconcile, trash, snapshotTrash, mounts, usage, volumes, operations, shadows } =
-      this.#parts;
+    const {
+      reconcile,
+      trash,
+      snapshotTrash,
+      mounts,
+      usage,
+      history,
+      volumes,
+      operations,
+      shadows,
+    } = this.#parts;
     await this.#do("resume", () => reconcile.resume(signal));
     await this.#do("expire", () => trash.expire(signal));
     await this.#do("expire snapshots", () => snapshotTrash.expire(signal));
@@ -63,7 +74,11 @@ export class Housekeeping {
       const busy = new Set((await mounts.counts()).keys());
       await mounts.dropStaleHints(all, signal);
       await mounts.releaseIdle(all);
-      await usage.sample(all, busy, signal);
+      const snapshots = (await history.listAll()).map(({ line, snapshot }) => ({
+        pool: line.value.spec.pool,
+        snapshot: snapshot.value,
+      }));
+      await usage.sample(all, busy, snapshots, signal);
     });
     await this.#do("operations", () => operations.forgetOld());
     await this.#do("shadows", () => shadows.reportIfCalled(signal));

@@ -111,7 +111,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const doctor = new Doctor({ pools, reconcile, shadows, operations, trash, engines, clock });
   const housekeeping = new Housekeeping({
     ...{ pools, operations, reconcile, trash, snapshotTrash, mounts, usage, volumes, shadows },
-    ...{ quiet, clock, log },
+    ...{ history, quiet, clock, log },
   });
   return {
     services: {

@@ -1,4 +1,6 @@
-import type { VolumeId } from "../core/id.ts";
+import type { Snapshot } from "../core/history/snapshot.ts";
+import type { LayerId, SnapshotId, VolumeId } from "../core/id.ts";
+import type { PoolName } from "../core/name.ts";
 import type { Clock, UnixMs } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { LayerUsage } from "../core/ports/storage-driver.ts";
@@ -14,6 +16,18 @@ export interface MeasuredUsage extends LayerUsage {
 /** How many volumes are measured at once by {@link Usage.sample}. */
 const SAMPLE_CONCURRENCY = 8;
 
+/** How many snapshots one {@link Usage.sample} measures again, those longest ago first. */
+const SNAPSHOTS_A_SAMPLE = 500;
+
+/** How many snapshots a listing measures that are new to it. */
+const FILL_LIMIT = 100;
+
+/** A snapshot, and the pool that it lies in. */
+export interface PlacedSnapshot {
+  readonly pool: PoolName;
+  readonly snapshot: Snapshot;
+}
+
 /** What {@link Usage} works with. */
 interface UsageParts {
   readonly pools: Pools;
@@ -23,12 +37,13 @@ interface UsageParts {
 }
 
 /**
- * What volumes hold. Listings take the last figure; one volume on request is measured then.
+ * What volumes and snapshots hold. Listings take the last figure; one volume on request is measured then.
  * Pools that keep books are sampled in the background; where only a walk of the tree tells, nobody walks unasked.
  */
 export class Usage {
   readonly #parts: UsageParts;
   readonly #last = new Map<VolumeId, MeasuredUsage>();
+  readonly #snapshots = new Map<SnapshotId, MeasuredUsage>();
 
   constructor(parts: UsageParts) {
     this.#parts = parts;
@@ -39,43 +54,92 @@ export class Usage {
     return this.#last.get(id);
   }
 
+  /** The last figure of a snapshot, likewise. */
+  ofSnapshot(id: SnapshotId): MeasuredUsage | undefined {
+    return this.#snapshots.get(id);
+  }
+
   /** Measures now; callers for one volume share one walk. @throws {Failure} what the pool or driver says. */
-  measure(volume: Volume, signal: AbortSignal): Promise<MeasuredUsage> {
-    return this.#parts.queue.run(`usage/${volume.id}`, async () => {
-      const usage = await this.#parts.pools.get(volume.spec.pool).usage(volume.head, signal);
-      const measured = { ...usage, at: this.#parts.clock.now() };
-      this.#last.set(volume.id, measured);
-      return measured;
+  async measure(volume: Volume, signal: AbortSignal): Promise<MeasuredUsage> {
+    const measured = await this.#measure(volume.spec.pool, volume.head, signal);
+    this.#last.set(volume.id, measured);
+    return measured;
+  }
+
+  /** Likewise. */
+  async measureSnapshot(
+    { pool, snapshot }: PlacedSnapshot,
+    signal: AbortSignal,
+  ): Promise<MeasuredUsage> {
+    const measured = await this.#measure(pool, snapshot.layer, signal);
+    this.#snapshots.set(snapshot.id, measured);
+    return measured;
+  }
+
+  #measure(pool: PoolName, layer: LayerId, signal: AbortSignal): Promise<MeasuredUsage> {
+    return this.#parts.queue.run(`usage/${layer}`, async () => {
+      const usage = await this.#parts.pools.get(pool).usage(layer, signal);
+      return { ...usage, at: this.#parts.clock.now() };
     });
   }
 
   /**
-   * Measures the volumes whose pool keeps books: those in `busy`, and those never measured. Forgets
-   * volumes that are not given.
+   * Measures what lies in pools that keep books: volumes in `busy`, and those never measured; snapshots never measured,
+   * and some of the others: what one alone holds changes with its neighbors. Forgets what is not given.
    */
   async sample(
     volumes: readonly Volume[],
     busy: ReadonlySet<VolumeId>,
+    snapshots: readonly PlacedSnapshot[],
     signal: AbortSignal,
   ): Promise<void> {
+    const there = new Set(snapshots.map(({ snapshot }) => snapshot.id));
+    for (const id of this.#snapshots.keys()) if (!there.has(id)) this.#snapshots.delete(id);
     const known = new Set(volumes.map(({ id }) => id));
     for (const id of this.#last.keys()) if (!known.has(id)) this.#last.delete(id);
     const due = volumes.filter(
       ({ id, spec }) => (busy.has(id) || !this.#last.has(id)) && this.#keepsBooks(spec.pool),
     );
-    const next = due.values();
+    await this.#do(
+      [
+        ...due.map((volume) => () => this.measure(volume, signal)),
+        ...this.#dueSnapshots(snapshots).map((one) => () => this.measureSnapshot(one, signal)),
+      ],
+      signal,
+    );
+  }
+
+  /** For a listing: measures those of pools that keep books that were never measured, {@link FILL_LIMIT} at most. */
+  async fill(snapshots: readonly PlacedSnapshot[], signal: AbortSignal): Promise<void> {
+    const fresh = snapshots.filter(
+      ({ pool, snapshot }) => this.ofSnapshot(snapshot.id) === undefined && this.#keepsBooks(pool),
+    );
+    const some = fresh.slice(0, FILL_LIMIT).map((one) => () => this.measureSnapshot(one, signal));
+    await this.#do(some, signal);
+  }
+
+  async #do(tasks: readonly (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
+    const next = tasks.values();
     const work = async (): Promise<void> => {
-      for (const volume of next) {
+      for (const measure of next) {
         if (signal.aborted) return;
-        await this.measure(volume, signal).catch((thrown: unknown) => {
-          this.#parts.log.debug("volume not measured", { volume: volume.name, error: thrown });
+        await measure().catch((thrown: unknown) => {
+          this.#parts.log.debug("not measured", { error: thrown });
         });
       }
     };
     await Promise.all(Array.from({ length: SAMPLE_CONCURRENCY }, work));
   }
 
-  #keepsBooks(pool: Volume["spec"]["pool"]): boolean {
+  #dueSnapshots(snapshots: readonly PlacedSnapshot[]): readonly PlacedSnapshot[] {
+    const at = ({ snapshot }: PlacedSnapshot): number => this.ofSnapshot(snapshot.id)?.at ?? 0;
+    const counted = snapshots.filter(({ pool }) => this.#keepsBooks(pool));
+    const fresh = counted.filter((one) => at(one) === 0);
+    const known = counted.filter((one) => at(one) > 0).sort((a, b) => at(a) - at(b));
+    return [...fresh, ...known.slice(0, Math.max(0, SNAPSHOTS_A_SAMPLE - fresh.length))];
+  }
+
+  #keepsBooks(pool: PoolName): boolean {
     const { driver, health } = this.#parts.pools.describe(pool);
     return health.state !== "faulted" && driver.traits.instantUsage;
   }
