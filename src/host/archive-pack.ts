@@ -1,0 +1,62 @@
+import { pipeline, type Readable } from "node:stream";
+import { constants, createZstdCompress } from "node:zlib";
+import { Failure } from "../core/failure.ts";
+import type { PackOptions } from "../core/ports/archive.ts";
+import { BoxedTar } from "./archive-box.ts";
+import { statDirectory } from "./archive-directory.ts";
+
+/*
+ * GNU tar 1.34 reads the tree: by descriptors relative to their directory and without following links, so that nothing
+ * that is swapped meanwhile leads it out.
+ */
+const CREATE: readonly string[] = [
+  ...["--create", "--file=-", "--format=posix", "--sort=name", "--numeric-owner", "--sparse"],
+  // What differs each time the same tree is packed is left out; the names of headers are only for old programs.
+  "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+  ...["--one-file-system", "--acls", "--xattrs"],
+  ...["--xattrs-include=user.*", "--xattrs-include=trusted.*", "--xattrs-include=security.*"],
+  ...["--warning=no-file-ignored", "--warning=no-xdev"],
+];
+
+/** What tar ends with when a file changed, or vanished, while it was read. */
+const CHANGED_STATUS = 1;
+/** What it says when something was swapped for another kind meanwhile. */
+const SWAPPED = /: (Too many levels of symbolic links|Not a directory)$/m;
+
+/** `Archive.pack`. */
+export async function* packTree(
+  directory: string,
+  { compress, live = false }: PackOptions,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  signal.throwIfAborted();
+  await statDirectory("pack", directory);
+  const tar = new BoxedTar("nameless", directory, CREATE);
+  const kill = () => tar.kill();
+  signal.addEventListener("abort", kill, { once: true });
+  tar.stdin.end();
+  try {
+    yield* compress === "zstd" ? compressed(tar.stdout) : tar.stdout;
+    const status = await tar.ended;
+    signal.throwIfAborted();
+    if (status === 0 || (live && status === CHANGED_STATUS)) return;
+    if (status === CHANGED_STATUS || SWAPPED.test(tar.said)) {
+      throw new Failure(
+        "aborted",
+        "Cannot pack the tree: it changed while it was read; pack a snapshot of it",
+      );
+    }
+    throw tar.failure("pack the tree", status, "unknown");
+  } finally {
+    signal.removeEventListener("abort", kill);
+    tar.kill();
+    await tar.ended;
+  }
+}
+
+/** In a thread of libuv's, one at a time for each archive. */
+function compressed(plain: Readable): Readable {
+  const zstd = createZstdCompress({ params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+  // Its error comes out of the iteration.
+  return pipeline(plain, zstd, () => undefined);
+}
