@@ -14,6 +14,7 @@ import {
 import { basename, dirname } from "node:path";
 import { Failure } from "../core/failure.ts";
 import type { FileStat, Files } from "../core/ports/files.ts";
+import { copyTree } from "./copy-tree.ts";
 import { errnoOf, failureOfErrno } from "./errno.ts";
 import { removeTree } from "./remove-tree.ts";
 import { syscallThreads } from "./syscall-threads.ts";
@@ -125,6 +126,11 @@ export const hostFiles: Files = {
     if ((await hostFiles.stat(path)) === undefined) return;
     await call("remove", path, () => removeTree(path, signal));
     await syncParent(path);
+  },
+
+  copyTree: async (source, target, signal) => {
+    await copyTree(source, target, signal);
+    await syncParent(target);
   },
 };
 

@@ -11,6 +11,8 @@ export const WAITING_LIMIT = 10_000;
 const GROW_MS = 20;
 /** How long a thread beyond the first may be idle before it ends, in milliseconds, unless told. */
 const IDLE_MS = 10_000;
+/** Memory for the long-lived objects of a thread, in MiB, unless told. */
+const HEAP_MB = 16;
 
 interface Job {
   readonly request: SyscallRequest;
@@ -34,13 +36,17 @@ export class SyscallThreads {
   readonly #waiting: Job[] = [];
   readonly #limit: number;
   readonly #idleMs: number;
+  readonly #heapMb: number;
   #growing: NodeJS.Timeout | undefined;
   /** Calls that have ended so far. */
   #finished = 0;
 
-  constructor(options: { readonly limit?: number; readonly idleMs?: number } = {}) {
+  constructor(
+    options: { readonly limit?: number; readonly idleMs?: number; readonly heapMb?: number } = {},
+  ) {
     this.#limit = options.limit ?? THREAD_LIMIT;
     this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#heapMb = options.heapMb ?? HEAP_MB;
   }
 
   /** @throws {Failure} as `errno.ts` maps the call's errno; `unavailable` when {@link WAITING_LIMIT} calls wait. */
@@ -95,7 +101,7 @@ export class SyscallThreads {
 
   #start(): Thread {
     const worker = new Worker(new URL("./syscall-worker.ts", import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+      resourceLimits: { maxOldGenerationSizeMb: this.#heapMb, maxYoungGenerationSizeMb: 2 },
     });
     const thread: Thread = { worker, job: undefined, idle: undefined };
     this.#threads.add(thread);

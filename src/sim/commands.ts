@@ -1,8 +1,9 @@
 import type { Clock } from "../core/ports/clock.ts";
 import type { ExecResult } from "../core/ports/exec.ts";
+import { copyNode } from "./copy-tree.ts";
 import type { SimMachine } from "./machine.ts";
 import { type Place, pathOfPlace, topOf } from "./mount-namespace.ts";
-import { contentOf, type SimNode } from "./node.ts";
+import type { SimNode } from "./node.ts";
 
 /** What a simulated command has at hand. */
 export interface CommandContext {
@@ -152,36 +153,26 @@ function copy(args: readonly string[], { machine }: CommandContext): ExecResult 
   try {
     const clones = ![...flags].includes("--reflink=never");
     const into = entry.place?.node;
-    copyNode(from.node, into?.parent ?? directory.node, into?.name ?? entry.name, into, clones);
+    copyNodes(from.node, into?.parent ?? directory.node, into?.name ?? entry.name, into, clones);
     return ok("");
   } catch (error) {
     return failed(`cp: error writing '${path}': ${error instanceof Error ? error.message : ""}`);
   }
 }
 
-function copyNode(
+function copyNodes(
   from: SimNode,
   directory: SimNode,
   name: string,
   existing: SimNode | undefined,
   clones: boolean,
 ): void {
-  const into = existing ?? directory.entries.get(name);
-  const { fileSystem } = (into ?? directory).tree;
-  const { mode, uid, gid, content } = from.attributes;
-  const to = into ?? fileSystem.create(directory, name, from.kind, { mode, uid, gid }, from.target);
-  if (into !== undefined) fileSystem.setAttributes(to, { mode, uid, gid });
-  if (from.kind === "file") {
-    const shares = clones && fileSystem.canClone && from.tree.fileSystem === fileSystem;
-    const { text, sizeBytes, extent } = content;
-    fileSystem.setContent(
-      to,
-      shares ? content : contentOf(text, sizeBytes, extent?.sizeBytes ?? 0),
-      name,
-    );
-  }
+  const to = copyNode(from, directory, name, {
+    existing: existing ?? directory.entries.get(name),
+    clones,
+  });
   for (const [childName, child] of [...from.entries]) {
-    if (child !== to) copyNode(child, to, childName, undefined, clones);
+    if (child !== to) copyNodes(child, to, childName, undefined, clones);
   }
 }
 

@@ -1,6 +1,7 @@
 import { Failure } from "../core/failure.ts";
 import type { FileStat, Files, NameOptions } from "../core/ports/files.ts";
 import { allocatedBytesOf } from "./commands.ts";
+import { copyTree } from "./copy-tree.ts";
 import { failureOf } from "./errno.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { SimMachine } from "./machine.ts";
@@ -197,6 +198,11 @@ export class SimFiles implements Files {
       const { parent, name, tree } = top.node;
       if (parent !== null) tree.fileSystem.persistEntry(parent, name, top.node);
     });
+  }
+
+  copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {
+    const { namespace } = this.#machine;
+    return copyTree({ namespace, incarnation: this.#incarnation }, source, target, signal);
   }
 
   /** Directory by directory, each at one instant: what a crash or an abort finds is a part of the tree. */

@@ -8,9 +8,9 @@ const POOL = "/var/lib/lagan/pools/default";
 storageDriverConformance("directory, simulated", {
   traits: {
     sizeLimit: false,
-    liveSnapshots: false,
+    liveSnapshots: "per-file",
     instantClones: false,
-    layers: false,
+    layers: true,
     plainPaths: true,
     independentLayers: true,
     instantUsage: false,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Files } from "../../src/core/ports/files.ts";
+import { filesCopyTests } from "./files-copies.ts";
 
 /** A machine's files, and a hand of the test's own on the same machine. */
 export interface FilesGiven {
@@ -438,5 +439,7 @@ export function filesConformance(name: string, harness: FilesHarness): void {
       const after = await powerCut();
       expect(await after.list(root)).toEqual([]);
     });
+
+    filesCopyTests(check);
   });
 }

@@ -12,9 +12,9 @@ import { diskFixture, Scratch } from "./driver-disk.ts";
 const ports: DriverPorts = { files: hostFiles, kernel: hostKernel, exec: hostExec };
 const DIRECTORY_TRAITS: DriverTraits = {
   sizeLimit: false,
-  liveSnapshots: false,
+  liveSnapshots: "per-file",
   instantClones: false,
-  layers: false,
+  layers: true,
   plainPaths: true,
   independentLayers: true,
   instantUsage: false,
@@ -35,6 +35,7 @@ const ONCE = ["crash"] as const;
 for (const [name, mkfs, faultModes] of [
   ["ext4", ["mkfs.ext4", "-q"], ONCE],
   ["XFS with reflink", ["mkfs.xfs", "-q", "-m", "reflink=1"], []],
+  ["btrfs", ["mkfs.btrfs", "-q"], []],
 ] as const) {
   storageDriverConformance(`directory on ${name}`, {
     traits: DIRECTORY_TRAITS,

@@ -1,9 +1,9 @@
-import { mkdir, readdir, rename, symlink, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { hostFiles } from "../../src/host/files.ts";
 import { hostKernel } from "../../src/host/kernel.ts";
-import { HostMachine } from "../conformance/host-machine.ts";
+import { command, HostMachine } from "../conformance/host-machine.ts";
 
 const ROUNDS = 30;
 const { signal } = new AbortController();
@@ -163,3 +163,102 @@ async function removeAtLast(path: string): Promise<void> {
     }
   }
 }
+
+/** Copies a tree again and again, and looks at each copy, while two paths in the tree are exchanged. */
+async function copyWhileSwapping(
+  tree: string,
+  names: readonly [string, string],
+  look: (copy: string) => Promise<void>,
+): Promise<void> {
+  const swaps = await whileSwapping(`${tree}/${names[0]}`, `${tree}/${names[1]}`, async () => {
+    for (let round = 0; round < ROUNDS; round++) {
+      const copy = `${machine.directory}/copy-${round}`;
+      await hostFiles.copyTree(tree, copy, signal);
+      await look(copy);
+      await rm(copy, { recursive: true });
+    }
+  });
+  expect(swaps).toBeGreaterThan(ROUNDS);
+}
+
+it("copyTree takes nothing from outside, while a directory in the tree becomes a link to there and back", async () => {
+  const outside = await machine.makeDirectory("outside");
+  const tree = await machine.makeDirectory("tree");
+  await mkdir(`${tree}/swap`);
+  for (let index = 0; index < 300; index++) {
+    await writeFile(`${outside}/file-${index}`, "secret");
+    await writeFile(`${tree}/swap/file-${index}`, "ours");
+  }
+  await symlink(outside, `${tree}/link`);
+  await copyWhileSwapping(tree, ["swap", "link"], async (copy) => {
+    for (const name of ["swap", "link"]) {
+      if ((await lstat(`${copy}/${name}`)).isSymbolicLink()) continue;
+      expect(await readFile(`${copy}/${name}/file-0`, "utf8")).toBe("ours");
+      expect(await readdir(`${copy}/${name}`)).toHaveLength(300);
+    }
+  });
+});
+
+it("copyTree waits for no FIFO and opens no device that a file becomes", async () => {
+  const tree = await machine.makeDirectory("tree");
+  await writeFile(`${tree}/file`, "ours");
+  await command("mkfifo", `${tree}/fifo`);
+  await copyWhileSwapping(tree, ["file", "fifo"], async (copy) => {
+    for (const name of await readdir(copy)) {
+      const stats = await lstat(`${copy}/${name}`);
+      if (!stats.isFIFO()) expect(await readFile(`${copy}/${name}`, "utf8")).toBe("ours");
+    }
+  });
+});
+
+it("copyTree never misses a file that is replaced meanwhile", async () => {
+  const tree = await machine.makeDirectory("tree");
+  for (let index = 0; index < 100; index++) await writeFile(`${tree}/other-${index}`, "other");
+  await writeFile(`${tree}/current`, "one");
+  await writeFile(`${tree}/next`, "two");
+  await copyWhileSwapping(tree, ["current", "next"], async (copy) => {
+    for (const name of ["current", "next"]) {
+      expect(await readFile(`${copy}/${name}`, "utf8")).toMatch(/^(one|two)$/);
+    }
+  });
+});
+
+it("copyTree copies a tree that is deeper than any path", async () => {
+  const tree = await machine.makeDirectory("tree");
+  const deep = `
+    const { linkSync, mkdirSync, writeFileSync } = require("node:fs");
+    for (let level = 0; level < 1000; level++) {
+      mkdirSync("a-name-of-twenty-bytes");
+      process.chdir("a-name-of-twenty-bytes");
+    }
+    writeFileSync("bottom", "down here");
+    linkSync("bottom", "bottom too");
+  `;
+  await command("env", "--chdir", tree, process.execPath, "--eval", deep);
+  const copy = `${machine.directory}/copy`;
+  try {
+    await hostFiles.copyTree(tree, copy, signal);
+    for (const path of [tree, copy]) {
+      const found = await command("find", path, "-type", "f", "-printf", "%d %s %n.");
+      expect(found).toBe("1001 9 2.1001 9 2.");
+    }
+  } finally {
+    // Node's own removal goes by paths.
+    for (const path of [tree, copy]) await hostFiles.removeTree(path, signal);
+  }
+});
+
+it("copyTree that is aborted stops soon, and nothing writes to the copy afterwards", async () => {
+  const tree = await machine.makeDirectory("tree");
+  for (let index = 0; index < 3000; index++) await writeFile(`${tree}/file-${index}`, "ours");
+  const stop = new AbortController();
+  const copy = `${machine.directory}/copy`;
+  const copying = hostFiles.copyTree(tree, copy, stop.signal);
+  await expect.poll(() => readdir(copy).catch(() => [])).not.toEqual([]);
+  stop.abort("enough");
+  await expect(copying).rejects.toBe("enough");
+  const left = await readdir(copy);
+  expect(left.length).toBeLessThan(3000);
+  await rm(copy, { recursive: true });
+  expect(await readdir(machine.directory)).not.toContain("copy");
+});

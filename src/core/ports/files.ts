@@ -19,7 +19,7 @@ export interface NameOptions {
 }
 
 /**
- * Our own files: descriptors, markers, pool images. Never for content of volumes, which the kernel carries.
+ * Our own files: descriptors, markers, pool images; of volumes only whole trees, whose content the kernel carries.
  * Held by `tests/conformance/files.ts`. Paths are absolute.
  *
  * 1. A path that is absent: `not_found`; present where it must not be: `already_exists`;
@@ -70,4 +70,13 @@ export interface Files {
    *     Takes as long as the tree is large; abort leaves a part.
    */
   removeTree(path: string, signal: AbortSignal): Promise<void>;
+  /**
+   * 16. Makes `target`, absent before in a directory that nobody else uses, a durable copy of the directory `source` with
+   *     all that is in it: names as bytes, types, owners, modes, times, links, hard links within the tree, extended
+   *     attributes, access control lists, holes. Files share their bytes where the file system can do that. It stays on its file
+   *     system (a directory that something is mounted on is empty in the copy), and never leaves the tree, whatever
+   *     is renamed or becomes a link in it meanwhile. What vanishes meanwhile is left out; a file that is written meanwhile
+   *     is copied as it is found. Present: `already_exists`; an abort or a failure leaves a part.
+   */
+  copyTree(source: string, target: string, signal: AbortSignal): Promise<void>;
 }

@@ -17,9 +17,9 @@ import type { Trees } from "../shared/trees.ts";
 export class DirectoryTrees implements Trees {
   readonly traits: DriverTraits = {
     sizeLimit: false,
-    liveSnapshots: false,
+    liveSnapshots: "per-file",
     instantClones: false,
-    layers: false,
+    layers: true,
     plainPaths: true,
     independentLayers: true,
     instantUsage: false,
@@ -63,8 +63,14 @@ export class DirectoryTrees implements Trees {
     await this.#ports.files.syncDirectory(path);
   }
 
-  async copy(): Promise<void> {
-    throw new Failure("unimplemented", "Cannot copy a layer: this driver has no layers");
+  /** A view or a snapshot is read-only by its mount: nobody is given its directory for writing. */
+  copy(
+    source: string,
+    target: string,
+    _options: { readonly readOnly: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    return this.#ports.files.copyTree(source, target, signal);
   }
 
   async limit(): Promise<void> {

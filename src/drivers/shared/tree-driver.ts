@@ -121,7 +121,7 @@ export class TreeDriver implements StorageDriver {
       signal,
       async (content) => {
         if (parent === null) await this.#trees.create(content, owner, sizeBytes);
-        else await this.#copyParent(shelf, attempt, parent, content, { readOnly: false });
+        else await this.#copyParent(shelf, attempt, parent, content, { readOnly: false }, signal);
         if (sizeBytes === null) return;
         if (parent !== null) await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
         await this.#trees.limit(content, sizeBytes);
@@ -140,7 +140,7 @@ export class TreeDriver implements StorageDriver {
       return;
     }
     await this.#make(shelf, layer, { ...NEW_RECORD, kind: "view", parent }, signal, (content) =>
-      this.#copyParent(shelf, attempt, parent, content, { readOnly: true }),
+      this.#copyParent(shelf, attempt, parent, content, { readOnly: true }, signal),
     );
   }
 
@@ -177,7 +177,7 @@ export class TreeDriver implements StorageDriver {
     const { record } = ensureActive(attempt, await shelf.find(active));
     const copy = { ...record, sizeBytes: null, committedAs: as, committedFrom: active };
     await this.#make(shelf, as, copy, signal, (content) =>
-      this.#trees.copy(shelf.content(active), content, { readOnly: true, live: true }),
+      this.#trees.copy(shelf.content(active), content, { readOnly: true, live: true }, signal),
     );
   }
 
@@ -313,9 +313,10 @@ export class TreeDriver implements StorageDriver {
     parent: LayerId,
     target: string,
     options: { readonly readOnly: boolean },
+    signal: AbortSignal,
   ): Promise<void> {
     await this.#lineage.ensureParent(attempt, parent, shelf);
-    await this.#trees.copy(shelf.content(parent), target, options);
+    await this.#trees.copy(shelf.content(parent), target, options, signal);
   }
 
   async #discard(directory: string, signal: AbortSignal): Promise<void> {

@@ -31,11 +31,15 @@ export interface Trees {
 
   /** A new empty tree. @param sizeBytes The limit that will be set next. */
   create(path: string, owner: RootOwner, sizeBytes: number | null): Promise<void>;
-  /** A copy of a tree as it is at this instant. `live`: its layer is active. Only with `traits.layers`. */
+  /**
+   * A copy of a tree as it is, which `live` (its layer is active) may change meanwhile: `traits.liveSnapshots` says what
+   * is copied then. Only with `traits.layers`. After a failure or an abort a part may be there.
+   */
   copy(
     source: string,
     target: string,
     options: { readonly readOnly: boolean; readonly live?: boolean },
+    signal: AbortSignal,
   ): Promise<void>;
   /** How to reach the tree's root; `sealed`: its layer is not active. Absent: `path` itself is the root. */
   mounts?(

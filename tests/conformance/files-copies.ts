@@ -1,0 +1,100 @@
+import { expect } from "vitest";
+import type { FilesGiven } from "./files.ts";
+
+const { signal } = new AbortController();
+const MIB: number = 1024 ** 2;
+
+/** Sentence 16 of `Files`, as far as a simulated machine has it too; what a real tree can hold is tried with the drivers. */
+export function filesCopyTests(
+  check: (title: string, body: (given: FilesGiven) => Promise<void>) => void,
+): void {
+  check("16 copies a tree, and follows no link in it", async ({ files, root, link }) => {
+    await makeTree(files, `${root}/tree`);
+    await files.ensureDirectory(`${root}/outside`, { mode: 0o755 });
+    await files.writeText(`${root}/outside/file`, "not ours");
+    await link(`${root}/outside`, `${root}/tree/a/link`);
+    await files.copyTree(`${root}/tree`, `${root}/copy`, signal);
+    expect(await files.stat(`${root}/copy`)).toMatchObject({ uid: 3, gid: 4, mode: 0o2750 });
+    expect(await files.stat(`${root}/copy/a`)).toMatchObject({ uid: 0, mode: 0o700 });
+    expect(await files.stat(`${root}/copy/a/link`)).toMatchObject({ kind: "symlink" });
+    expect(await files.list(`${root}/copy`)).toEqual(["a", "empty", "file"]);
+    expect(await files.readText(`${root}/copy/a/file`)).toBe("inner");
+    await files.writeText(`${root}/copy/file`, "changed");
+    expect(await files.readText(`${root}/tree/file`)).toBe("outer");
+  });
+
+  check("16 copies no hole as bytes", async ({ files, root }) => {
+    await files.ensureDirectory(`${root}/tree`, { mode: 0o755 });
+    await files.createSparse(`${root}/tree/sparse`, 64 * MIB);
+    await files.copyTree(`${root}/tree`, `${root}/copy`, signal);
+    const stat = await files.stat(`${root}/copy/sparse`);
+    expect(stat).toMatchObject({ kind: "file", sizeBytes: 64 * MIB });
+    expect(stat?.allocatedBytes).toBeLessThan(MIB);
+  });
+
+  check("16 needs a directory, and a target that is absent", async ({ files, root }) => {
+    await makeTree(files, `${root}/tree`);
+    const refused = (from: string, to: string, code: string): Promise<void> =>
+      expect(files.copyTree(`${root}/${from}`, `${root}/${to}`, signal)).rejects.toMatchObject({
+        code,
+        message: expect.stringContaining(root),
+      });
+    await refused("none", "copy", "not_found");
+    await refused("tree/file", "copy", "invalid_argument");
+    await refused("tree", "none/copy", "not_found");
+    await refused("tree/a", "tree/empty", "already_exists");
+    await refused("tree/a", "tree/file", "already_exists");
+    expect(await files.list(root)).toEqual(["tree"]);
+  });
+
+  check("16 copies nothing that is mounted in the tree", async (given) => {
+    const { files, root, other, bindAt } = given;
+    await makeTree(files, `${root}/tree`);
+    await files.ensureDirectory(`${root}/outside`, { mode: 0o755 });
+    for (const source of [`${root}/outside`, other]) {
+      await files.writeText(`${source}/file`, "not ours");
+      await bindAt(source, `${root}/tree/on-${source === other ? "other" : "same"}`);
+    }
+    await files.copyTree(`${root}/tree`, `${root}/copy`, signal);
+    expect(await files.list(`${root}/copy`)).toEqual(["a", "empty", "file", "on-other", "on-same"]);
+    expect(await files.list(`${root}/copy/on-other`)).toEqual([]);
+    expect(await files.list(`${root}/copy/on-same`)).toEqual([]);
+  });
+
+  check("16 says when there is no room, or no writing", async (given) => {
+    const { files, root, small, readOnly } = given;
+    await files.ensureDirectory(`${root}/tree`, { mode: 0o755 });
+    await files.writeText(`${root}/tree/file`, "x".repeat(2 * MIB));
+    const full = files.copyTree(`${root}/tree`, `${small}/copy`, signal);
+    await expect(full).rejects.toMatchObject({ code: "resource_exhausted" });
+    const fixed = files.copyTree(`${root}/tree`, `${readOnly}/copy`, signal);
+    await expect(fixed).rejects.toMatchObject({ code: "failed_precondition" });
+  });
+
+  check("16 an abort rejects with its reason", async ({ files, root }) => {
+    await makeTree(files, `${root}/tree`);
+    const early = files.copyTree(`${root}/tree`, `${root}/copy`, AbortSignal.abort("enough"));
+    await expect(early).rejects.toBe("enough");
+    expect(await files.list(root)).toEqual(["tree"]);
+  });
+
+  check("16, 3 a copy outlives a power cut", async ({ files, root, powerCut }) => {
+    await makeTree(files, `${root}/tree`);
+    await files.syncDirectory(root);
+    await files.copyTree(`${root}/tree`, `${root}/copy`, signal);
+    const after = await powerCut();
+    expect(await after.list(`${root}/copy`)).toEqual(["a", "empty", "file"]);
+    expect(await after.readText(`${root}/copy/a/file`)).toBe("inner");
+    expect(await after.stat(`${root}/copy`)).toMatchObject({ uid: 3, gid: 4, mode: 0o2750 });
+  });
+}
+
+async function makeTree(files: FilesGiven["files"], path: string): Promise<void> {
+  await files.ensureDirectory(path, { mode: 0o755 });
+  await files.ensureDirectory(`${path}/a`, { mode: 0o700 });
+  await files.ensureDirectory(`${path}/empty`, { mode: 0o755 });
+  await files.writeText(`${path}/a/file`, "inner");
+  await files.writeText(`${path}/file`, "outer");
+  await files.setOwner(path, { uid: 3, gid: 4 });
+  await files.setMode(path, 0o2750);
+}
