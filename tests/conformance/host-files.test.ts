@@ -1,5 +1,6 @@
 import { symlink } from "node:fs/promises";
 import { relative } from "node:path";
+import { expect } from "vitest";
 import { hostFiles } from "../../src/host/files.ts";
 import { type FilesGiven, filesConformance } from "./files.ts";
 import { command, HostMachine } from "./host-machine.ts";
@@ -28,6 +29,9 @@ async function fresh(): Promise<FilesGiven> {
     powerCut: async () => {
       await command("xfs_io", "-x", "-c", "shutdown", disk);
       await command("umount", `${machine.directory}/read-only`, disk);
+      // Another mount namespace that was made meanwhile (every removal of a tree has one) may hold it for a moment.
+      const attached = (): Promise<string> => command("losetup", "--associated", image);
+      await expect.poll(attached, { timeout: 20_000 }).toBe("");
       await machine.mount("-o loop", image, "disk");
       return hostFiles;
     },
