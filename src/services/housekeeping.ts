@@ -6,6 +6,7 @@ import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
 import type { Quiet } from "./quiet.ts";
 import type { Reconcile } from "./reconcile.ts";
+import type { Schedules } from "./schedules.ts";
 import type { Shadows } from "./shadows.ts";
 import type { SnapshotTrash } from "./snapshot-trash.ts";
 import type { Trash } from "./trash.ts";
@@ -30,6 +31,7 @@ interface HousekeepingParts {
   readonly volumes: Volumes;
   readonly shadows: Shadows;
   readonly quiet: Quiet;
+  readonly schedules: Schedules;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -48,6 +50,7 @@ export class Housekeeping {
     await Promise.all([
       // By itself: a container that takes a minute to start keeps no other chore.
       this.#every(CHORES_MS, "containers", () => quiet.putBackLeft(), signal),
+      this.#onTheMinute(signal),
       this.#every(POOL_LOOK_MS, "pools", () => pools.refresh(signal), signal),
       this.#every(CHORES_MS, "chores", () => this.chores(signal), signal),
     ]);
@@ -82,6 +85,19 @@ export class Housekeeping {
     });
     await this.#do("operations", () => operations.forgetOld());
     await this.#do("shadows", () => shadows.reportIfCalled(signal));
+  }
+
+  /** Schedules have whole minutes. A tick that hangs keeps no later one; those under way end before this resolves. */
+  async #onTheMinute(signal: AbortSignal): Promise<void> {
+    const { schedules, clock } = this.#parts;
+    const ticks = new Set<Promise<void>>();
+    while (!signal.aborted) {
+      const tick = this.#do("schedules", () => schedules.tick(signal));
+      ticks.add(tick);
+      void tick.then(() => ticks.delete(tick));
+      await clock.sleep(CHORES_MS - (clock.now() % CHORES_MS), signal).catch(() => undefined);
+    }
+    await Promise.all(ticks);
   }
 
   async #every(

@@ -26,6 +26,7 @@ import { Reconcile } from "./reconcile.ts";
 import { Records } from "./records.ts";
 import { Resizes } from "./resizes.ts";
 import { Restores } from "./restores.ts";
+import { Schedules } from "./schedules.ts";
 import type { Services } from "./services.ts";
 import { Shadows } from "./shadows.ts";
 import { SnapshotTrash } from "./snapshot-trash.ts";
@@ -103,6 +104,14 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     families: new Families({ records, mounts }),
     defaultPool: settings.defaultPool,
   });
+  const schedules = new Schedules({
+    ...{ volumes, pools, events, clock, log },
+    snapshots: {
+      create: (line, request, signal) => snapshots.create(line, request, signal),
+      list: (line) => history.list(line),
+      discard: (line, snapshot, signal) => snapshotTrash.discard(line, snapshot, signal),
+    },
+  });
   const branches = new Branches({ volumes, snapshots });
   const reconcile = new Reconcile({
     ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes },
@@ -111,12 +120,13 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const doctor = new Doctor({ pools, reconcile, shadows, operations, trash, engines, clock });
   const housekeeping = new Housekeeping({
     ...{ pools, operations, reconcile, trash, snapshotTrash, mounts, usage, volumes, shadows },
-    ...{ history, quiet, clock, log },
+    ...{ history, quiet, schedules, clock, log },
   });
   return {
     services: {
       ...{ volumes, history, snapshots, restores, resizes, branches, layers, profiles },
       ...{ trash, snapshotTrash, mounts, usage, pools, operations, events, doctor, quiet },
+      schedules,
     },
     reconcile,
     shadows,

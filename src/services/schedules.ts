@@ -1,9 +1,10 @@
 import { Failure } from "../core/failure.ts";
-import type { LayerId, VolumeId } from "../core/id.ts";
+import type { Snapshot } from "../core/history/snapshot.ts";
+import type { VolumeId } from "../core/id.ts";
 import type { VolumeName } from "../core/name.ts";
 import type { Clock, UnixMs } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
-import { planRetention, type Retainable } from "../core/schedule/retention.ts";
+import { planRetention } from "../core/schedule/retention.ts";
 import {
   CLOCK_TOLERANCE_MS,
   findLast,
@@ -25,11 +26,6 @@ import type { Volumes } from "./volumes.ts";
  * 4. Retention comes after a snapshot, never before: what is to replace another is there first.
  */
 
-/** What a schedule needs to know of a snapshot. */
-export interface ScheduledSnapshot extends Retainable {
-  readonly layer: LayerId;
-}
-
 /** What schedules ask of the snapshots. */
 export interface SnapshotsForSchedules {
   create(
@@ -38,9 +34,9 @@ export interface SnapshotsForSchedules {
     signal: AbortSignal,
   ): Promise<unknown>;
   /** The ready ones of the line itself, in any order. */
-  list(line: VolumeName): Promise<readonly Recorded<ScheduledSnapshot>[]>;
-  /** Removes one for good, without the trash: retention is there to free room. */
-  purge(line: VolumeName, id: string, signal: AbortSignal): Promise<void>;
+  list(line: VolumeName): Promise<readonly Recorded<Snapshot>[]>;
+  /** Removes one for good, without the trash: retention is there to free room. One that was changed meanwhile stays. */
+  discard(line: Volume, snapshot: Recorded<Snapshot>, signal: AbortSignal): Promise<unknown>;
 }
 
 /** Where a volume's schedule stands. */
@@ -209,11 +205,7 @@ export class Schedules {
     remembered.skippedAt = null;
   }
 
-  async #hasChanged(
-    volume: Volume,
-    last: ScheduledSnapshot,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async #hasChanged(volume: Volume, last: Snapshot, signal: AbortSignal): Promise<boolean> {
     const driver = this.#parts.pools.get(volume.spec.pool);
     if (driver.changedSince === undefined) return true;
     return driver.changedSince(volume.head, last.layer, signal).catch((thrown: unknown) => {
@@ -226,10 +218,14 @@ export class Schedules {
   /** One that cannot be removed is logged and tried again after the next snapshot; it keeps no other. */
   async #retain(volume: Volume, { keep }: Schedule, signal: AbortSignal): Promise<void> {
     const { snapshots, clock, log } = this.#parts;
-    const { remove } = planRetention(await this.#list(volume), keep, clock.now());
+    const all = await snapshots.list(volume.name);
+    const recorded = new Map(all.map((one) => [one.value, one]));
+    const { remove } = planRetention([...recorded.keys()], keep, clock.now());
     for (const { snapshot } of remove) {
       signal.throwIfAborted();
-      await snapshots.purge(volume.name, snapshot.id, signal).catch((thrown: unknown) => {
+      const found = recorded.get(snapshot);
+      if (found === undefined) continue;
+      await snapshots.discard(volume, found, signal).catch((thrown: unknown) => {
         log.warn("snapshot that is not to be kept not removed yet", {
           ...{ volume: volume.name, snapshot: snapshot.id, error: thrown },
         });
@@ -237,7 +233,7 @@ export class Schedules {
     }
   }
 
-  async #list(volume: Volume): Promise<readonly ScheduledSnapshot[]> {
+  async #list(volume: Volume): Promise<readonly Snapshot[]> {
     return (await this.#parts.snapshots.list(volume.name)).map(({ value }) => value);
   }
 
@@ -286,13 +282,10 @@ function scheduleOf(volume: Volume): Schedule | null {
 }
 
 /** The last scheduled one that is not of the future. */
-function findNewest(
-  snapshots: readonly ScheduledSnapshot[],
-  now: UnixMs,
-): ScheduledSnapshot | undefined {
+function findNewest(snapshots: readonly Snapshot[], now: UnixMs): Snapshot | undefined {
   return snapshots
     .filter((one) => one.cause === "scheduled" && one.createdAt <= now + CLOCK_TOLERANCE_MS)
-    .reduce<ScheduledSnapshot | undefined>(
+    .reduce<Snapshot | undefined>(
       (newest, one) => (newest !== undefined && newest.createdAt >= one.createdAt ? newest : one),
       undefined,
     );

@@ -10,6 +10,7 @@ import type { Profiles } from "./profiles.ts";
 import type { Quiet } from "./quiet.ts";
 import type { Resizes } from "./resizes.ts";
 import type { Restores } from "./restores.ts";
+import type { Schedules } from "./schedules.ts";
 import type { SnapshotTrash } from "./snapshot-trash.ts";
 import type { Snapshots } from "./snapshots.ts";
 import type { Trash } from "./trash.ts";
@@ -35,4 +36,5 @@ export interface Services {
   readonly doctor: Doctor;
   readonly quiet: Quiet;
   readonly profiles: Profiles;
+  readonly schedules: Schedules;
 }

@@ -1,15 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Failure } from "../../src/core/failure.ts";
-import type { LayerId } from "../../src/core/id.ts";
+import type { Snapshot } from "../../src/core/history/snapshot.ts";
+import { type LayerId, newId, type SnapshotId, type VolumeId } from "../../src/core/id.ts";
 import { parsePoolName, parseVolumeName } from "../../src/core/name.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
 import type { Volume } from "../../src/core/volume/volume.ts";
 import type { Node } from "../../src/services/node.ts";
-import {
-  type ScheduledSnapshot,
-  Schedules,
-  type SnapshotsForSchedules,
-} from "../../src/services/schedules.ts";
+import type { Recorded } from "../../src/services/records.ts";
+import { Schedules, type SnapshotsForSchedules } from "../../src/services/schedules.ts";
 import { World } from "./world.ts";
 
 /* When scheduled snapshots are taken and removed; how a snapshot is taken is another's business. */
@@ -23,24 +21,35 @@ const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {
 
 /** Snapshots as records only. */
 class Book implements SnapshotsForSchedules {
-  readonly all = new Map<string, ScheduledSnapshot[]>();
+  readonly all = new Map<string, Snapshot[]>();
   /** Called before each creation; what it throws is what creating throws. */
   onCreate: (line: string) => Promise<void> | void = () => undefined;
-  readonly #now: () => number;
-  #count = 0;
+  readonly #world: World;
 
-  constructor(now: () => number) {
-    this.#now = now;
+  constructor(world: World) {
+    this.#world = world;
   }
 
   times(line: string): readonly string[] {
     return (this.all.get(line) ?? []).map(({ createdAt }) => new Date(createdAt).toISOString());
   }
 
-  add(line: string, cause = "scheduled"): void {
-    const id = String(++this.#count).padStart(8, "0");
-    const rest = { createdAt: this.#now(), name: null, protection: null, layer: id as LayerId };
-    this.all.set(line, [...(this.all.get(line) ?? []), { id, cause, ...rest }]);
+  add(line: string, cause: Snapshot["cause"] = "scheduled"): void {
+    const { clock, random } = this.#world.machine.start();
+    const snapshot: Snapshot = {
+      ...{ id: newId<SnapshotId>(clock, random), layer: newId<LayerId>(clock, random) },
+      ...{
+        volume: "v" as VolumeId,
+        parent: null,
+        name: null,
+        message: "",
+        labels: {},
+        author: "test",
+      },
+      ...{ createdAt: clock.now(), cause, consistency: "atomic", group: null, protection: null },
+      status: { state: "ready" },
+    };
+    this.all.set(line, [...(this.all.get(line) ?? []), snapshot]);
   }
 
   async create(line: string): Promise<void> {
@@ -52,10 +61,10 @@ class Book implements SnapshotsForSchedules {
     return (this.all.get(line) ?? []).map((value) => ({ value, revision: 1 }));
   }
 
-  async purge(line: string, id: string): Promise<void> {
+  async discard({ name }: Volume, { value }: Recorded<Snapshot>): Promise<void> {
     this.all.set(
-      line,
-      (this.all.get(line) ?? []).filter((one) => one.id !== id),
+      name,
+      (this.all.get(name) ?? []).filter((one) => one !== value),
     );
   }
 }
@@ -75,7 +84,7 @@ function restart(): Schedules {
 beforeEach(async () => {
   world = new World("directory");
   node = await world.boot();
-  book = new Book(() => world.machine.clock.now());
+  book = new Book(world);
   schedules = restart();
 });
 
