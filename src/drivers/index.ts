@@ -9,9 +9,10 @@ import { createDirectoryDriver } from "./directory/driver.ts";
 import { type DriverOptions, ensureKnown } from "./shared/options.ts";
 import type { PoolPast } from "./shared/pool-directory.ts";
 import type { DriverPorts } from "./shared/ports.ts";
+import { createZfsDriver } from "./zfs/driver.ts";
 
 /** Name of a driver. */
-export type DriverName = "btrfs" | "directory";
+export type DriverName = "btrfs" | "directory" | "zfs";
 
 /** Makes the driver of a pool; nothing is touched before its `open`. @throws {Failure} `invalid_argument` for bad options. */
 export type DriverFactory = (
@@ -25,6 +26,7 @@ export type DriverFactory = (
 export const DRIVERS: Readonly<Record<DriverName, DriverFactory>> = {
   btrfs: createBtrfsDriver,
   directory: createDirectoryDriver,
+  zfs: createZfsDriver,
 };
 
 /** True when there is a driver of this name. */

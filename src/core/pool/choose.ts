@@ -6,6 +6,8 @@ export interface PoolLook {
   /** Of the state directory, as `/proc/filesystems` spells it. */
   readonly fileSystem: string;
   readonly availableBytes: number;
+  /** The ZFS dataset that the state directory is in, where ZFS takes commands; null: in none. */
+  readonly zfsDataset: string | null;
   /** Files there can share bytes (FICLONE). */
   readonly reflink: boolean;
   /** The kernel can mount btrfs, mkfs.btrfs is installed, and there are loop devices. */
@@ -23,6 +25,13 @@ export function choosePool(look: PoolLook): Pick<PoolRecord, "driver" | "options
   const on = `the state directory is on ${look.fileSystem}`;
   if (look.fileSystem === "btrfs") {
     return { driver: "btrfs", options: {}, why: `${on}: volumes are its subvolumes` };
+  }
+  if (look.zfsDataset !== null) {
+    return {
+      driver: "zfs",
+      options: { dataset: `${look.zfsDataset}/lagan` },
+      why: `${on}, in the ZFS dataset ${look.zfsDataset}: volumes are datasets below it`,
+    };
   }
   if (look.fileSystem === "xfs" && look.reflink) {
     return {

@@ -1,6 +1,7 @@
 import { Failure } from "../../core/failure.ts";
 import type { PoolLook } from "../../core/pool/choose.ts";
 import type { Exec } from "../../core/ports/exec.ts";
+import { mountOf } from "../shared/mount-of.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import { canCloneFiles } from "../shared/reflink.ts";
 
@@ -18,7 +19,20 @@ export async function lookForPool(
     (await ports.files.stat("/dev/loop-control")) !== undefined &&
     (await runs(ports.exec, ["mkfs.btrfs", "--version"], signal)) &&
     (await kernelHasBtrfs(ports, signal));
-  return { fileSystem: type, availableBytes, reflink, btrfsLoop };
+  const zfsDataset = await findZfsDataset(directory, ports, signal);
+  return { fileSystem: type, availableBytes, zfsDataset, reflink, btrfsLoop };
+}
+
+/** The dataset that `directory` is in, when ZFS answers. */
+async function findZfsDataset(
+  directory: string,
+  { kernel, exec }: DriverPorts,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const entry = mountOf(directory, await kernel.mountTable());
+  if (entry?.type !== "zfs" && entry?.type !== "fuse.zfs") return null;
+  const argv = ["zfs", "list", "-H", "-o", "name", entry.source] as const;
+  return (await runs(exec, argv, signal)) ? entry.source : null;
 }
 
 /** Built in, loaded, or a module that a mount will load. */

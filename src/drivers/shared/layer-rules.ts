@@ -11,13 +11,13 @@ export function isCommitOf(found: ShelvedLayer, active: LayerId): boolean {
 }
 
 /** @throws {Failure} `not_found`. */
-export function ensureFound(attempt: string, found: ShelvedLayer | undefined): ShelvedLayer {
+export function ensureFound<T extends ShelvedLayer>(attempt: string, found: T | undefined): T {
   if (found === undefined) throw new Failure("not_found", `${attempt}: it does not exist`);
   return found;
 }
 
 /** @throws {Failure} `not_found`, or `failed_precondition` when the layer is not active. */
-export function ensureActive(attempt: string, found: ShelvedLayer | undefined): ShelvedLayer {
+export function ensureActive<T extends ShelvedLayer>(attempt: string, found: T | undefined): T {
   const layer = ensureFound(attempt, found);
   if (layer.info.kind === "active") return layer;
   throw new Failure("failed_precondition", `${attempt}: it is ${layer.info.kind}, not active`);
