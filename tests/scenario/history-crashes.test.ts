@@ -16,6 +16,7 @@ const by = { author: "ann" };
 const before = parsePointName("before", "snapshot");
 const dev = parsePointName("dev", "branch");
 const options = parseVolumeOptions({ size: "10M" });
+const scheduled = parseVolumeOptions({ size: "10M", schedule: "1h", keep: "last=1" });
 
 /** Volume `data` with one snapshot, `before`, that holds "old"; since then "new" was written. */
 async function withSnapshot({ services }: Node, world: World): Promise<void> {
@@ -30,6 +31,13 @@ async function write(services: Node["services"], world: World, text: string): Pr
   const path = await services.mounts.path(value, signal);
   world.machine.write(`${path}/file`, text);
   world.machine.sync();
+}
+
+/** A tick itself never fails. */
+async function ensureWorks({ schedules, volumes }: Node["services"]): Promise<void> {
+  const { value } = await volumes.get(data);
+  const { failing = null } = (await schedules.status(value)) ?? {};
+  if (failing !== null) throw new Error(failing);
 }
 
 const STORIES: Readonly<Record<string, Story>> = {
@@ -121,6 +129,36 @@ const STORIES: Readonly<Record<string, Story>> = {
     outcomes: {
       undone: "data 10485760 new [before old]; data@dev 10485760 old",
       done: "copy 10485760 new [before old]; copy@dev 10485760 old",
+    },
+  },
+  "scheduled snapshot": {
+    before: async ({ services }, world) => {
+      await services.volumes.create(data, scheduled, signal);
+      await write(services, world, "old");
+    },
+    act: async ({ services }) => {
+      await services.schedules.tick(signal);
+      await ensureWorks(services);
+    },
+    outcomes: { undone: "data 10485760 old", done: "data 10485760 old [- old]" },
+  },
+  "what a schedule does not keep": {
+    before: async ({ services }, world) => {
+      await services.volumes.create(data, scheduled, signal);
+      for (const text of ["old", "new"]) {
+        await write(services, world, text);
+        await services.snapshots.create(data, { ...by, cause: "scheduled" }, signal);
+        await world.machine.clock.advance(1_000);
+      }
+    },
+    act: async ({ services }) => {
+      await services.schedules.tick(signal);
+      await ensureWorks(services);
+      if ((await services.history.list(data)).length > 1) throw new Error("not removed");
+    },
+    outcomes: {
+      undone: "data 10485760 new [- new] [- old]",
+      done: "data 10485760 new [- new]",
     },
   },
   "purge of a volume with snapshots": {
