@@ -18,7 +18,7 @@ async function fresh(): Promise<ArchiveGiven> {
     archive: hostArchive,
     makeRich: async () => {
       mkdirSync(at("rich"));
-      await makeRichTree(at("rich"));
+      makeRichTree(at("rich"));
       return at("rich");
     },
     absent: at("absent"),

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  constants,
   ftruncateSync,
   lchownSync,
   linkSync,
@@ -17,7 +18,7 @@ import {
   writeSync,
 } from "node:fs";
 import koffi from "koffi";
-import { command } from "./host-machine.ts";
+import { makeNode } from "../../src/host/libc.ts";
 
 const libc = koffi.load("libc.so.6");
 const set = libc.func("int lsetxattr(void *, str, void *, size_t, int)");
@@ -89,7 +90,7 @@ const ACL = acl(
 );
 
 /** Makes in the empty `root` one of everything that a volume may hold, except sockets. */
-export async function makeRichTree(root: string): Promise<void> {
+export function makeRichTree(root: string): void {
   const at = (name: string): string => `${root}/${name}`;
   for (const name of ["d", "d/empty", "z-last"]) mkdirSync(at(name));
   writeFileSync(at("d/file"), "content");
@@ -125,10 +126,16 @@ export async function makeRichTree(root: string): Promise<void> {
   const hole = openSync(at("only-a-hole"), "w");
   ftruncateSync(hole, 9_000_000);
   closeSync(hole);
-  await command("mkfifo", "-m", "620", at("fifo"));
-  await command("mknod", "-m", "666", at("null"), "c", "1", "3");
-  await command("mknod", at("whiteout"), "c", "0", "0");
-  await command("mknod", at("disk"), "b", "259", "70000");
+  for (const [name, kind, mode, major, minor] of [
+    ["fifo", constants.S_IFIFO, 0o620, 0, 0],
+    ["null", constants.S_IFCHR, 0o666, 1, 3],
+    ["whiteout", constants.S_IFCHR, 0o000, 0, 0],
+    ["disk", constants.S_IFBLK, 0o660, 259, 70_000],
+  ] as const) {
+    // As glibc's makedev(3) puts the two numbers together.
+    makeNode(at(name), kind | mode, (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12));
+    chmodSync(at(name), mode);
+  }
   lchownSync(at("d/file"), 1000, 70_000);
   lchownSync(at("large"), 3_000_000, 4_294_967_294);
   lchownSync(at("up"), 12, 34);
