@@ -1,7 +1,9 @@
 import { Failure } from "../core/failure.ts";
 import type { ProfileName } from "../core/name.ts";
 import type { Clock, UnixMs } from "../core/ports/clock.ts";
-import type { Profile, ProfileTable } from "../core/volume/profile.ts";
+import type { VolumeOptions } from "../core/volume/options.ts";
+import { type Profile, type ProfileTable, profileOf } from "../core/volume/profile.ts";
+import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { Pools } from "./pools.ts";
@@ -41,8 +43,13 @@ export class Profiles {
     return [...stored, ...fixed].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** {@link list} for planning a volume. */
-  async table(): Promise<ProfileTable> {
+  /**
+   * {@link list} for planning a volume. Where `found` is there already, its profile is what the volume is: one that was
+   * changed or removed since does not make of the same request another one.
+   */
+  async tableFor({ profile }: VolumeOptions, found: Volume | undefined): Promise<ProfileTable> {
+    if (profile === undefined) return new Map();
+    if (found?.spec.profile === profile) return new Map([[profile, profileOf(found)]]);
     return new Map((await this.list()).map(({ name, profile }) => [name, profile]));
   }
 

@@ -151,9 +151,9 @@ export class Volumes {
   ): Promise<Recorded<Volume>> {
     const { profiles, defaultPool, queue, clock } = this.#parts;
     return queue.run(name, async () => {
-      const known = options.profile === undefined ? new Map() : await profiles.table();
-      const plan = planVolume(options, known, defaultPool, origin);
       const found = await this.#parts.records.findVolumeByName(name);
+      const known = await profiles.tableFor(options, found?.value);
+      const plan = planVolume(options, known, defaultPool, origin);
       if (found !== undefined) {
         const differences = listDifferences(found.value, plan.spec);
         if (differences.length > 0) throw exists(name, differences);

@@ -92,3 +92,16 @@ it("what no volume could have is refused", async () => {
   expect(() => parseProfile({ profile: "gold" })).toThrow(/cannot have a profile/);
   expect(await profiles.list()).toHaveLength(1);
 });
+
+it("the same request for a volume is success after its profile was changed or removed", async () => {
+  const { profiles, volumes } = node.services;
+  await profiles.create(db, profile);
+  const asked = parseVolumeOptions({ profile: "db", uid: "5" });
+  const made = await volumes.create(data, asked, signal);
+  await profiles.remove(db);
+  expect((await volumes.create(data, asked, signal)).value.id).toBe(made.value.id);
+  await profiles.create(db, parseProfile({ size: "20M" }));
+  expect((await volumes.create(data, asked, signal)).value.id).toBe(made.value.id);
+  const other = volumes.create(data, { ...asked, uid: 6 }, signal);
+  await expect(other).rejects.toMatchObject({ code: "already_exists" });
+});

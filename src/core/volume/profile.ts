@@ -3,6 +3,7 @@ import type { ProfileName } from "../name.ts";
 import type { UnixMs } from "../ports/clock.ts";
 import { mergeSchedule } from "../schedule/schedule.ts";
 import { parseVolumeOptions, type VolumeOptions } from "./options.ts";
+import type { Volume } from "./volume.ts";
 
 /** Named defaults for new volumes: the same options, without a profile or an origin of its own. */
 export type Profile = Omit<VolumeOptions, "profile" | "from">;
@@ -16,6 +17,20 @@ export interface ProfileRecord {
 
 /** Profiles by their name. */
 export type ProfileTable = ReadonlyMap<ProfileName, Profile>;
+
+/** What a volume's profile may have said when it was made: what the volume is. */
+export function profileOf({ spec, schedule }: Volume): Profile {
+  const { pool, sizeBytes, uid, gid, mode } = spec;
+  return {
+    pool,
+    ...(sizeBytes !== null && { sizeBytes }),
+    ...(uid !== null && { uid }),
+    ...(gid !== null && { gid }),
+    ...(mode !== null && { mode }),
+    everyMs: schedule?.everyMs ?? null,
+    labels: {},
+  };
+}
 
 /**
  * Reads a profile's options: those of a volume.
