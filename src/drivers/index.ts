@@ -6,13 +6,14 @@ import type { StorageDriver } from "../core/ports/storage-driver.ts";
 import { lookForPool } from "./auto/look.ts";
 import { createBtrfsDriver } from "./btrfs/driver.ts";
 import { createDirectoryDriver } from "./directory/driver.ts";
+import { createLoopDriver } from "./loop/driver.ts";
 import { type DriverOptions, ensureKnown } from "./shared/options.ts";
 import type { PoolPast } from "./shared/pool-directory.ts";
 import type { DriverPorts } from "./shared/ports.ts";
 import { createZfsDriver } from "./zfs/driver.ts";
 
 /** Name of a driver. */
-export type DriverName = "btrfs" | "directory" | "zfs";
+export type DriverName = "btrfs" | "directory" | "loop" | "zfs";
 
 /** Makes the driver of a pool; nothing is touched before its `open`. @throws {Failure} `invalid_argument` for bad options. */
 export type DriverFactory = (
@@ -26,6 +27,7 @@ export type DriverFactory = (
 export const DRIVERS: Readonly<Record<DriverName, DriverFactory>> = {
   btrfs: createBtrfsDriver,
   directory: createDirectoryDriver,
+  loop: createLoopDriver,
   zfs: createZfsDriver,
 };
 

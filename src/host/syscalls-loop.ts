@@ -22,18 +22,18 @@ const INFO_BYTES = 232;
 const INFO = { device: 0, inode: 8, flags: 52, fileName: 56 } as const;
 /** struct loop_config: fd, block size, loop_info64, 64 reserved bytes. */
 const CONFIG_BYTES = 304;
-const CONFIG = { fd: 0, info: 8 } as const;
+const CONFIG = { fd: 0, blockSize: 4, info: 8 } as const;
 /** The name that a device keeps for us: it tells ours from devices that somebody else set up. */
 const MARK = "lagan";
 /** How often another process may take the free device before us. */
 const RACES_LIMIT = 64;
 
-/** `Kernel.attachLoop`. */
-export function attachLoop(file: string): string {
+/** `Kernel.attachLoop`. @param blockBytes Of the device; 0: what suits direct I/O. */
+export function attachLoop(file: string, blockBytes: number = 0): string {
   return withFile("attach", file, fs.O_RDWR, (backing) => {
     for (let race = 0; race < RACES_LIMIT; race++) {
       const device = freeDevice(file);
-      if (configure(device, backing, file)) return device;
+      if (configure(device, backing, file, blockBytes)) return device;
     }
     const why = "other processes take every free loop device";
     throw new SyscallError("attach", file, "EBUSY", { why });
@@ -65,11 +65,12 @@ function makeDevice(device: string): void {
 }
 
 /** False when somebody else took the device meanwhile. */
-function configure(device: string, backing: number, file: string): boolean {
+function configure(device: string, backing: number, file: string, blockBytes: number): boolean {
   return withFile("attach", device, fs.O_RDWR, (fd) => {
     for (const flags of [LO_FLAGS_DIRECT_IO, 0]) {
       const config = Buffer.alloc(CONFIG_BYTES);
       config.writeUInt32LE(backing, CONFIG.fd);
+      config.writeUInt32LE(blockBytes, CONFIG.blockSize);
       config.writeUInt32LE(flags, CONFIG.info + INFO.flags);
       config.write(MARK, CONFIG.info + INFO.fileName);
       try {

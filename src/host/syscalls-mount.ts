@@ -47,6 +47,7 @@ const DATA_LIMIT_BYTES = 4095;
 const UMOUNT_NOFOLLOW = 8;
 /** How often the device of a file may be gone when it is to be mounted. */
 const ATTACH_LIMIT = 5;
+const SMALLEST_BLOCK_BYTES = 512;
 
 /** `Kernel.mount`. */
 export function mountRequest({ type, source, target, options }: MountRequest): void {
@@ -70,14 +71,21 @@ export function mountRequest({ type, source, target, options }: MountRequest): v
 
 /** Never by a second device: two would be two file systems on one file, each unaware of what the other writes. */
 function mountFile(request: MountRequest): void {
+  let blockBytes = 0;
   for (let attempt = 1; ; attempt++) {
     const [attached] = findLoops(request.source);
-    const device = attached ?? attachLoop(request.source);
+    const device = attached ?? attachLoop(request.source, blockBytes);
     try {
       mountRequest({ ...request, source: device });
       return;
     } catch (thrown) {
       if (attached === undefined) detachLoop(device);
+      if (attached === undefined && errnoOfCall(thrown) === "EINVAL" && blockBytes === 0) {
+        // For direct I/O to a file that shares bytes the kernel makes the device's blocks as large as those of the
+        // file's own disk (seen in 6.18 on XFS), and then refuses a file system with smaller ones.
+        blockBytes = SMALLEST_BLOCK_BYTES;
+        continue;
+      }
       // A device that was found may just have been detaching itself after its last use.
       const gone = attached !== undefined && !findLoops(request.source).includes(attached);
       if (!gone || attempt === ATTACH_LIMIT) throw thrown;

@@ -1,8 +1,8 @@
 import { Failure } from "../../core/failure.ts";
 import type { MountEntry } from "../../core/ports/kernel.ts";
 import type { DriverFacts, PoolHealth } from "../../core/ports/storage-driver.ts";
-import { formatBytes } from "../../core/size.ts";
 import type { DriverPorts } from "../shared/ports.ts";
+import { sparseRoom } from "../shared/sparse-room.ts";
 import type { Backing } from "./backing.ts";
 import { formatBtrfs } from "./format.ts";
 
@@ -68,13 +68,13 @@ export class LoopFile implements Backing {
         why: `The file ${this.#file} was deleted while the pool is in use: its data goes when it is closed; copy the volumes elsewhere now`,
       };
     }
-    const missingBytes = stat.sizeBytes - stat.allocatedBytes;
     const { availableBytes } = await kernel.statFileSystem(this.#file);
-    if (availableBytes >= missingBytes) return { state: "up" };
-    return {
-      state: "warning",
-      why: `The pool's file ${this.#file} may still grow by ${formatBytes(missingBytes)}, but its disk has only ${formatBytes(availableBytes)} left; when that is full, the pool becomes read-only: make room, or give the pool a disk`,
-    };
+    return sparseRoom({
+      what: `The pool's file ${this.#file}`,
+      missingBytes: stat.sizeBytes - stat.allocatedBytes,
+      availableBytes,
+      fate: "the pool becomes read-only: make room, or give the pool a disk",
+    });
   }
 
   facts(): DriverFacts {

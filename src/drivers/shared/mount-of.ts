@@ -24,7 +24,17 @@ export function mountOf(path: string, entries: readonly MountEntry[]): MountEntr
 
 /** True when a mount, or its whole file system, takes no writes. */
 export function isReadOnly(entry: MountEntry): boolean {
-  return entry.options.includes("ro") || entry.superOptions.includes("ro");
+  return entry.options.includes("ro") || entry.superOptions.includes("ro") || isBroken(entry);
+}
+
+/** True when a file system was mounted for writing, and takes none any more since an error. */
+export function isBroken({ options, superOptions }: MountEntry): boolean {
+  // ext4 says the latter two since 6.15, where it was "ro" before.
+  const words = ["emergency_ro", "shutdown"];
+  return (
+    words.some((word) => superOptions.includes(word)) ||
+    (options.includes("rw") && superOptions.includes("ro"))
+  );
 }
 
 function contains(directory: string, path: string): boolean {

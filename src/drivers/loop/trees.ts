@@ -1,0 +1,269 @@
+import { Failure } from "../../core/failure.ts";
+import { isId, type LayerId } from "../../core/id.ts";
+import type { FileStat } from "../../core/ports/files.ts";
+import type { MountEntry } from "../../core/ports/kernel.ts";
+import type {
+  DriverFacts,
+  DriverTraits,
+  LayerMount,
+  LayerUsage,
+  PoolHealth,
+  PoolSpace,
+  RootOwner,
+} from "../../core/ports/storage-driver.ts";
+import { formatBytes } from "../../core/size.ts";
+import { describeLayer, parseLayerRecord, RECORD_FILE } from "../shared/layer-record.ts";
+import { isBroken } from "../shared/mount-of.ts";
+import { PoolDirectory, type PoolPast } from "../shared/pool-directory.ts";
+import type { DriverPorts } from "../shared/ports.ts";
+import { canCloneFiles } from "../shared/reflink.ts";
+import { sparseRoom } from "../shared/sparse-room.ts";
+import type { Trees } from "../shared/trees.ts";
+import { work } from "./command.ts";
+import { FILE_SYSTEMS, type ImageFileSystem } from "./file-systems.ts";
+import { ImageMounts } from "./image-mounts.ts";
+import { ImageSize } from "./image-size.ts";
+import type { LoopOptions } from "./options.ts";
+
+/** The directory in an image that is the layer's root: beside `lost+found`, so that an empty layer is empty. */
+const ROOT = "_data";
+/** Share of the host's room left at which it is counted what images may still want. */
+const ROOM_SHARE = 0.1;
+
+/**
+ * Image files, each with a file system in it that nobody sees but through a loop device. The size of the file is the
+ * size limit. A sealed image has an empty journal, so it can be read without a write.
+ */
+export class LoopTrees implements Trees {
+  readonly contentName = "disk.img";
+  /** Files makes every name durable by itself. */
+  readonly settlesNames = false;
+  readonly #options: LoopOptions;
+  readonly #fileSystem: ImageFileSystem;
+  readonly #ports: DriverPorts;
+  readonly #pool: PoolDirectory;
+  readonly #mounts: ImageMounts;
+  readonly #size: ImageSize;
+  #reflink = false;
+  #host = "unknown";
+
+  constructor(pool: string, options: LoopOptions, ports: DriverPorts, past: PoolPast) {
+    this.#options = options;
+    this.#fileSystem = FILE_SYSTEMS[options.type];
+    this.#ports = ports;
+    this.#pool = new PoolDirectory(pool, ports, past);
+    this.#mounts = new ImageMounts(pool, options.type, this.#fileSystem, ports);
+    const copy = (source: string, target: string): Promise<void> => this.#copy(source, target);
+    this.#size = new ImageSize(options, this.#mounts, copy, ports);
+  }
+
+  get traits(): DriverTraits {
+    return {
+      sizeLimit: { errno: "ENOSPC" },
+      // Without shared bytes the file system would be frozen for as long as the copy takes.
+      liveSnapshots: this.#reflink ? "frozen" : false,
+      instantClones: this.#reflink,
+      layers: true,
+      independentLayers: true,
+      plainPaths: false,
+      instantUsage: true,
+    };
+  }
+
+  async open(): Promise<string> {
+    await this.#pool.open();
+    this.#host = (await this.#ports.kernel.statFileSystem(this.#pool.path)).type;
+    this.#reflink = await canCloneFiles(this.#pool.path, this.#ports);
+    await this.#mounts.open();
+    return this.#pool.path;
+  }
+
+  async close(): Promise<void> {}
+
+  ensureUp(): Promise<void> {
+    return this.#pool.ensureUp();
+  }
+
+  async health(): Promise<PoolHealth> {
+    const health = await this.#pool.health();
+    if (health.state === "faulted") return health;
+    const broken = await this.#mounts.findBroken();
+    if (broken !== undefined) {
+      return {
+        state: "warning",
+        why: `The file system of the volume at ${broken.mountPoint} turned read-only, as after an error of the disk under it, or when that is full; see dmesg, make room, then stop the containers that use it and start them again`,
+      };
+    }
+    return health.state === "up" ? this.#room() : health;
+  }
+
+  facts(): DriverFacts {
+    const { path: directory } = this.#pool;
+    const { type } = this.#options;
+    const [fileSystem, reflink] = [this.#host, this.#reflink];
+    return { source: "images", directory, fileSystem, imageFileSystem: type, reflink };
+  }
+
+  space(): Promise<PoolSpace> {
+    return this.#pool.space();
+  }
+
+  async create(path: string, owner: RootOwner, sizeBytes: number | null): Promise<void> {
+    const { files, exec } = this.#ports;
+    const attempt = `Cannot make the image ${path}`;
+    const imageBytes = sizeBytes ?? this.#options.sizeBytes;
+    const { minBytes } = this.#fileSystem;
+    if (imageBytes < minBytes) {
+      throw new Failure(
+        "out_of_range",
+        `Cannot make a volume of ${formatBytes(imageBytes)}: ${this.#options.type} in an image needs at least ${formatBytes(minBytes)}`,
+      );
+    }
+    await files.createSparse(path, imageBytes);
+    await this.#fileSystem.format(exec, attempt, path, imageBytes);
+    await this.#mounts.withMounted(path, (at) => files.makeDirectory(`${at}/${ROOT}`, owner));
+    await work(exec, attempt, ["sync", path]);
+  }
+
+  async copy(source: string, target: string, options: { readonly live?: boolean }): Promise<void> {
+    if (options.live !== true) return this.#copy(source, target);
+    const entry = await this.#mounts.find(source);
+    const where = entry === undefined ? source : `what is mounted at ${entry.mountPoint}`;
+    const attempt = `Cannot take a snapshot of ${where}`;
+    if (entry !== undefined && isBroken(entry)) {
+      throw new Failure("failed_precondition", `${attempt}: it is read-only after an error`);
+    }
+    if (this.#reflink) return this.#copyFrozen(entry, source, target);
+    if (entry !== undefined) {
+      throw new Failure(
+        "failed_precondition",
+        `${attempt}: ${this.#host} cannot share bytes between files, so that its writers would wait for a whole copy; stop what uses it`,
+      );
+    }
+    await this.#mounts.ensureUnused(source, attempt);
+    await this.#mounts.flush(source);
+    await this.#copy(source, target);
+  }
+
+  async mounts(
+    path: string,
+    options: { readonly readOnly: boolean; readonly sealed: boolean },
+  ): Promise<readonly LayerMount[]> {
+    const { type } = this.#options;
+    const { options: writable, sealedOptions } = this.#fileSystem;
+    if (options.sealed) return [{ type, source: path, options: sealedOptions, root: ROOT }];
+    // A file system takes writes or does not, whichever of its mounts asks: so it must never be both at once.
+    const entry = await this.#mounts.find(path);
+    const readOnly = entry?.superOptions.includes("ro") === true;
+    if (options.readOnly && entry?.root === "/" && !readOnly) {
+      return [{ type: "bind", source: entry.mountPoint, options: ["ro"], root: ROOT }];
+    }
+    if (!options.readOnly && readOnly && entry.options.includes("ro")) {
+      const argv = ["mount", "--options", "remount,rw", entry.mountPoint] as const;
+      await work(this.#ports.exec, "Cannot mount for writing what is being read", argv);
+    }
+    const given = options.readOnly ? ["ro", ...writable] : writable;
+    return [{ type, source: path, options: given, root: ROOT }];
+  }
+
+  async retire(path: string, attempt: string): Promise<void> {
+    if ((await this.#ports.files.stat(path)) === undefined) return;
+    await this.#mounts.ensureUnused(path, attempt);
+  }
+
+  async seal(): Promise<void> {}
+
+  async ensureFits(attempt: string, path: string, sizeBytes: number): Promise<void> {
+    await this.#size.ensureCan(attempt, path, sizeBytes);
+  }
+
+  limit(path: string, sizeBytes: number | null): Promise<void> {
+    return this.#size.set(path, sizeBytes);
+  }
+
+  settleLimit(path: string, sizeBytes: number | null): Promise<number | null> {
+    return this.#size.settle(path, sizeBytes);
+  }
+
+  async usage(path: string): Promise<LayerUsage> {
+    const { allocatedBytes } = await this.#get(path);
+    return { referencedBytes: allocatedBytes, exclusiveBytes: allocatedBytes };
+  }
+
+  async remove(path: string): Promise<void> {
+    const { files, kernel } = this.#ports;
+    if ((await files.stat(path)) === undefined) return;
+    for (const device of await kernel.findLoops(path)) await kernel.detachLoop(device);
+    await files.remove(path);
+  }
+
+  /** Each image is made durable by itself. */
+  async settle(): Promise<void> {}
+
+  flush(path: string): Promise<void> {
+    return this.#mounts.flush(path);
+  }
+
+  /** Images are meant to promise more than there is: only when little is left, it is counted how much more. */
+  async #room(): Promise<PoolHealth> {
+    const { totalBytes, availableBytes } = await this.space();
+    if (availableBytes > totalBytes * ROOM_SHARE) return { state: "up" };
+    return sparseRoom({
+      what: `The pool's directory ${this.#pool.path}`,
+      missingBytes: await this.#missingBytes(),
+      availableBytes,
+      fate: "writers get I/O errors and their volumes turn read-only: delete volumes or snapshots, or add room",
+    });
+  }
+
+  /** By how much the images of active layers may still grow. */
+  async #missingBytes(): Promise<number> {
+    const { files } = this.#ports;
+    const layers = `${this.#pool.path}/layers`;
+    let missingBytes = 0;
+    for (const id of (await files.list(layers)).filter(isId)) {
+      const record = await files.readText(`${layers}/${id}/${RECORD_FILE}`);
+      const stat = await files.stat(`${layers}/${id}/${this.contentName}`);
+      if (record === undefined || stat === undefined || isCommitted(id, record)) continue;
+      missingBytes += Math.max(0, stat.sizeBytes - stat.allocatedBytes);
+    }
+    return missingBytes;
+  }
+
+  async #copyFrozen(entry: MountEntry | undefined, source: string, target: string): Promise<void> {
+    const { exec, kernel } = this.#ports;
+    if (entry?.superOptions.includes("ro")) return this.#copy(source, target);
+    const clone = async (at: string): Promise<void> => {
+      await kernel.cloneFrozen(at, source, target);
+    };
+    // Frozen also when nobody is seen to have it: there may be mounts that only others see, of the same file system.
+    if (entry === undefined) await this.#mounts.withMounted(source, clone);
+    else await clone(entry.mountPoint);
+    await work(exec, `Cannot write out ${target}`, ["sync", target]);
+  }
+
+  /** A durable copy of an image that nobody writes to. */
+  async #copy(source: string, target: string): Promise<void> {
+    const { exec, kernel } = this.#ports;
+    const attempt = `Cannot copy ${source}`;
+    if (this.#reflink) await kernel.cloneFile(source, target);
+    else await work(exec, attempt, ["cp", "--sparse=always", "--", source, target]);
+    await work(exec, attempt, ["sync", target]);
+  }
+
+  async #get(path: string): Promise<FileStat> {
+    const stat = await this.#ports.files.stat(path);
+    if (stat !== undefined) return stat;
+    throw new Failure("data_loss", `Cannot use the layer at ${path}: its image is gone`);
+  }
+}
+
+/** False also when the record is damaged: then the image may be in use. */
+function isCommitted(id: string, text: string): boolean {
+  try {
+    const layer = id as LayerId;
+    return describeLayer(layer, parseLayerRecord(layer, text)).kind === "committed";
+  } catch {
+    return false;
+  }
+}

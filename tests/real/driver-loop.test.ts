@@ -1,0 +1,254 @@
+import { execFile } from "node:child_process";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type LayerId, parseId } from "../../src/core/id.ts";
+import type { StorageDriver } from "../../src/core/ports/storage-driver.ts";
+import { createLoopDriver } from "../../src/drivers/loop/driver.ts";
+import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
+import { hostExec } from "../../src/host/exec.ts";
+import { hostFiles } from "../../src/host/files.ts";
+import { hostKernel } from "../../src/host/kernel.ts";
+import { lastRecord, RecordWriter, readRecords } from "../conformance/record-writer.ts";
+import { Scratch } from "./driver-disk.ts";
+
+const run = promisify(execFile);
+const LIVE = new AbortController().signal;
+const ports: DriverPorts = { files: hostFiles, kernel: hostKernel, exec: hostExec };
+const MIB = 1024 ** 2;
+const XFS = ["mkfs.xfs", "-q", "-m", "reflink=1"] as const;
+const EXT4 = ["mkfs.ext4", "-q"] as const;
+const [A, B, C] = ["a", "b", "c"].map((digit) =>
+  parseId<LayerId>(`01920000-0000-7000-8000-00000000000${digit}`),
+) as [LayerId, LayerId, LayerId];
+const REFUSED = { code: "failed_precondition" };
+
+let scratch: Scratch;
+/** Image of the host's disk, and the pool's directory on it. */
+let disk: string;
+let pool: string;
+
+beforeEach(async () => {
+  scratch = await Scratch.make();
+});
+afterEach(() => scratch.dispose());
+
+async function opened(
+  mkfs: readonly [string, ...string[]],
+  options: Readonly<Record<string, string>>,
+): Promise<StorageDriver> {
+  disk = await scratch.image("disk.img", mkfs);
+  pool = join(await scratch.mount(disk), "pool");
+  const driver = createLoopDriver(pool, options, ports);
+  await driver.open(LIVE);
+  return driver;
+}
+
+function prepare(driver: StorageDriver, layer: LayerId, parent: LayerId | null = null) {
+  const owner = { uid: 0, gid: 0, mode: 0o755 };
+  return driver.prepare(layer, { parent, sizeBytes: null, owner }, LIVE);
+}
+
+/** Works in a layer's root, which is mounted meanwhile. */
+async function within<T>(
+  driver: StorageDriver,
+  layer: LayerId,
+  work: (root: string) => Promise<T>,
+  readOnly = false,
+): Promise<T> {
+  const [mount] = await driver.mounts(layer, { readOnly }, LIVE);
+  if (mount === undefined) throw new Error("a layer has a mount");
+  return scratch.reach(mount, work);
+}
+
+describe("snapshots of a volume in use", () => {
+  it("are each a beginning of what its writer has acknowledged, 50 times in a row", {
+    timeout: 300_000,
+  }, async () => {
+    const driver = await opened(XFS, { size: "64M" });
+    await prepare(driver, A);
+    await within(driver, A, async (root) => {
+      const writer = await RecordWriter.start(root);
+      try {
+        for (let round = 0; round < 50; round++) {
+          await writer.more(5);
+          const before = writer.acknowledged;
+          await driver.snapshot(A, B, LIVE);
+          const after = writer.begun;
+          const last = lastRecord(await within(driver, B, readRecords, true));
+          expect(last).toBeGreaterThanOrEqual(before);
+          expect(last).toBeLessThanOrEqual(after);
+          await prepare(driver, C, B);
+          // A clone for writing has its journal replayed; a snapshot needs none of that, and shows the same.
+          expect(lastRecord(await within(driver, C, readRecords))).toBe(last);
+          await driver.remove(B, LIVE);
+          await driver.remove(C, LIVE);
+        }
+      } finally {
+        await writer.stop();
+      }
+    });
+  });
+
+  it("are whole too when it is not in use, but was when the machine lost its power", async () => {
+    const driver = await opened(EXT4, { size: "24M" });
+    await prepare(driver, A);
+    const acknowledged = await within(driver, A, async (root) => {
+      const writer = await RecordWriter.start(root);
+      await writer.more(100);
+      await run("cp", ["--sparse=always", disk, `${disk}.cut`]);
+      const before = writer.acknowledged;
+      await writer.stop();
+      return before;
+    });
+    await scratch.release();
+    disk = `${disk}.cut`;
+    pool = join(await scratch.mount(disk), "pool");
+    const next = createLoopDriver(pool, { size: "24M" }, ports);
+    await next.open(LIVE);
+    await next.snapshot(A, B, LIVE);
+    const counts = await within(next, B, readRecords, true);
+    const sum = counts.reduce((a, b) => a + b, 0);
+    expect(sum).toBeGreaterThan(90);
+    expect(sum).toBeLessThanOrEqual(acknowledged + 3);
+  });
+});
+
+describe("a volume in use", () => {
+  it("is neither removed nor committed, and the refusal says where it is mounted", async () => {
+    const driver = await opened(XFS, { size: "24M" });
+    await prepare(driver, A);
+    await within(driver, A, async (root) => {
+      const refused = { ...REFUSED, message: expect.stringContaining(join(root, "..")) };
+      await expect(driver.remove(A, LIVE)).rejects.toMatchObject(refused);
+      await expect(driver.commit(A, B, LIVE)).rejects.toMatchObject(refused);
+    });
+    await driver.commit(A, B, LIVE);
+    await driver.remove(B, LIVE);
+    expect(await driver.list(LIVE)).toEqual([]);
+  });
+
+  it("can be read and written at the same time, whoever comes first", async () => {
+    const driver = await opened(XFS, { size: "24M" });
+    await prepare(driver, A);
+    await within(driver, A, async (root) => {
+      await writeFile(join(root, "file"), "1");
+      const read = (at: string) => readFile(join(at, "file"), "utf8");
+      expect(await within(driver, A, read, true)).toBe("1");
+    });
+    await within(
+      driver,
+      A,
+      (at) =>
+        within(driver, A, async (root) => {
+          await writeFile(join(root, "file"), "2");
+          expect(await readFile(join(at, "file"), "utf8")).toBe("2");
+          await driver.snapshot(A, B, LIVE);
+        }),
+      true,
+    );
+    const read = (at: string) => readFile(join(at, "file"), "utf8");
+    expect(await within(driver, B, read, true)).toBe("2");
+  });
+
+  it("grows where it is mounted", async () => {
+    const driver = await opened(XFS, { fs: "xfs", size: "300M" });
+    await prepare(driver, A);
+    await within(driver, A, async (root) => {
+      const before = await hostKernel.statFileSystem(root);
+      await driver.resize(A, 400 * MIB, LIVE);
+      const { totalBytes } = await hostKernel.statFileSystem(root);
+      expect(totalBytes - before.totalBytes).toBeGreaterThan(90 * MIB);
+    });
+    await expect(driver.resize(A, 300 * MIB, LIVE)).rejects.toMatchObject(REFUSED);
+    expect((await driver.list(LIVE))[0]?.sizeBytes).toBe(400 * MIB);
+  });
+
+  it("grows on ext4 where this process may, and else says what it lacks", async () => {
+    const driver = await opened(XFS, { size: "24M" });
+    await prepare(driver, A);
+    const status = await readFile("/proc/self/status", "utf8");
+    const capable = (BigInt(`0x${/CapEff:\s*(\w+)/.exec(status)?.[1]}`) >> 24n) & 1n;
+    await within(driver, A, async (root) => {
+      const grown = driver.resize(A, 48 * MIB, LIVE);
+      if (capable === 1n) {
+        await grown;
+        const { totalBytes } = await hostKernel.statFileSystem(root);
+        expect(totalBytes).toBeGreaterThan(40 * MIB);
+      } else {
+        const message = expect.stringContaining("CAP_SYS_RESOURCE");
+        await expect(grown).rejects.toMatchObject({ ...REFUSED, message });
+      }
+    });
+    await driver.resize(A, 48 * MIB, LIVE);
+    await within(driver, A, async (root) => {
+      expect((await hostKernel.statFileSystem(root)).totalBytes).toBeGreaterThan(40 * MIB);
+    });
+  });
+});
+
+describe("a daemon that comes after one that died", () => {
+  it("thaws what was left frozen, and takes down what was left mounted", async () => {
+    const driver = await opened(XFS, { size: "24M" });
+    await prepare(driver, A);
+    await prepare(driver, B);
+    const work = join(pool, "work", "7");
+    await run("mkdir", [work]);
+    await run("mount", ["-o", "loop", join(pool, "layers", B, "disk.img"), work]);
+    await within(driver, A, async (root) => {
+      await run("fsfreeze", ["--freeze", root]);
+      try {
+        await createLoopDriver(pool, { size: "24M" }, ports).open(LIVE);
+        await writeFile(join(root, "file"), "written");
+      } finally {
+        await hostKernel.thaw(root);
+      }
+    });
+    expect(await readdir(join(pool, "work"))).toEqual([]);
+    await driver.remove(B, LIVE);
+  });
+});
+
+describe("images on a disk that fills up", () => {
+  it("warn before, are named when one turned read-only, and keep what was synced", {
+    retry: 2,
+  }, async () => {
+    const driver = await opened(EXT4, { size: "400M" });
+    await prepare(driver, A);
+    expect(await driver.health(LIVE)).toEqual({ state: "up" });
+    const others = join(pool, "..", "others");
+    await within(driver, A, async (root) => {
+      await writeFile(join(root, "kept"), "kept");
+      await run("sync", ["--file-system", root]);
+      await run("fallocate", ["--length", `${430 * MIB}`, others]);
+      expect(await driver.health(LIVE)).toMatchObject({
+        state: "warning",
+        why: expect.stringMatching(/may still grow by \d+ MiB, but its disk has only [\d.]+ MiB/),
+      });
+      // Direct, so that it meets the full disk itself.
+      const large = `of=${join(root, "large")}`;
+      await run("dd", ["if=/dev/zero", large, "bs=1M", "count=200", "oflag=direct"]).catch(
+        () => undefined,
+      );
+      await run("sync", ["--file-system", root]).catch(() => undefined);
+      // Its journal has no room either.
+      for (let n = 0; n < 50; n++) {
+        await run("mkdir", [join(root, `directory-${n}`)]).catch(() => undefined);
+        await run("sync", ["--file-system", root]).catch(() => undefined);
+        const health = await driver.health(LIVE);
+        if (health.state === "warning" && health.why.includes("turned read-only")) break;
+      }
+      expect(await driver.health(LIVE)).toMatchObject({
+        why: expect.stringContaining("turned read-only"),
+      });
+      await rm(others);
+      await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject(REFUSED);
+    });
+    await within(driver, A, async (root) => {
+      expect(await readFile(join(root, "kept"), "utf8")).toBe("kept");
+      await writeFile(join(root, "new"), "written");
+    });
+    expect(await driver.health(LIVE)).toEqual({ state: "up" });
+  });
+});

@@ -1,0 +1,58 @@
+import { join } from "node:path";
+import type { DriverTraits } from "../../src/core/ports/storage-driver.ts";
+import { createLoopDriver } from "../../src/drivers/loop/driver.ts";
+import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
+import { hostExec } from "../../src/host/exec.ts";
+import { hostFiles } from "../../src/host/files.ts";
+import { hostKernel } from "../../src/host/kernel.ts";
+import { storageDriverConformance } from "../conformance/storage-driver.ts";
+import type { DriverFixture } from "../conformance/storage-driver-fixture.ts";
+import { diskFixture, Scratch } from "./driver-disk.ts";
+
+const ports: DriverPorts = { files: hostFiles, kernel: hostKernel, exec: hostExec };
+const TRAITS: DriverTraits = {
+  sizeLimit: { errno: "ENOSPC" },
+  liveSnapshots: "frozen",
+  instantClones: true,
+  layers: true,
+  independentLayers: true,
+  plainPaths: false,
+  instantUsage: true,
+};
+const XFS_HOST = ["mkfs.xfs", "-q", "-m", "reflink=1"] as const;
+const EXT4_HOST = ["mkfs.ext4", "-q"] as const;
+
+/** Images of this kind on a host's disk. Small ones keep small blocks and journals, so that they can shrink far. */
+async function fresh(
+  mkfs: readonly [string, ...string[]],
+  options: Readonly<Record<string, string>>,
+): Promise<DriverFixture> {
+  const scratch = await Scratch.make();
+  const image = await scratch.image("disk.img", mkfs);
+  const root = join(await scratch.mount(image), "pool");
+  return diskFixture({
+    scratch,
+    root,
+    mounted: false,
+    ports,
+    make: (given) => createLoopDriver(root, options, given),
+    powerCut: async () => {
+      await scratch.cutPower([image]);
+      await scratch.mount(image);
+    },
+  });
+}
+
+storageDriverConformance("loop, ext4 on XFS with reflink", {
+  traits: TRAITS,
+  onDisk: true,
+  faultModes: ["crash"],
+  fresh: () => fresh(XFS_HOST, { size: "24M" }),
+});
+
+storageDriverConformance("loop, ext4 on ext4", {
+  traits: { ...TRAITS, liveSnapshots: false, instantClones: false },
+  onDisk: true,
+  faultModes: [],
+  fresh: () => fresh(EXT4_HOST, { size: "24M" }),
+});
