@@ -14,10 +14,10 @@ import {
 import { basename, dirname } from "node:path";
 import { Failure } from "../core/failure.ts";
 import type { FileStat, Files } from "../core/ports/files.ts";
-import { copyTree } from "./copy-tree.ts";
 import { errnoOf, failureOfErrno } from "./errno.ts";
 import { removeTree } from "./remove-tree.ts";
 import { syscallThreads } from "./syscall-threads.ts";
+import { copyTree, measureTree } from "./tree-threads.ts";
 
 /** Largest text that is read, in bytes. */
 const TEXT_LIMIT_BYTES = 16 * 1024 ** 2;
@@ -132,6 +132,8 @@ export const hostFiles: Files = {
     await copyTree(source, target, signal);
     await syncParent(target);
   },
+
+  measureTree,
 };
 
 async function replaceText(path: string, text: string): Promise<void> {

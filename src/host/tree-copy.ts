@@ -1,4 +1,5 @@
-import { type BigIntStats, constants as fs, fstatSync } from "node:fs";
+import { type BigIntStats, fstatSync } from "node:fs";
+import { DEPTH_LIMIT, entriesOf, OPEN_DIRECTORY, OPEN_FILE, SELF } from "./directory-entries.ts";
 import { FileBytes } from "./file-bytes.ts";
 import { SyscallError } from "./libc.ts";
 import {
@@ -16,7 +17,6 @@ import {
   makeNodeAt,
   nameOf,
   openAt,
-  readEntries,
   readLink,
   setModeAt,
   setOwnerAt,
@@ -24,20 +24,8 @@ import {
   syncFileSystem,
 } from "./libc-at.ts";
 
-/** Deepest tree: each level on the way down holds two descriptors. */
-const DEPTH_LIMIT = 4_096;
-/** What is read of a directory at once, in bytes: so much memory a level. */
-const ENTRIES_BYTES = 32 * 1024;
-/** struct linux_dirent64: inode, offset, length of the record, type, name. */
-const RECORD_LENGTH_AT = 16;
-const NAME_AT = 19;
-const OPEN_DIRECTORY = fs.O_RDONLY | fs.O_DIRECTORY | fs.O_NOFOLLOW;
-/** Reading for a copy is no access. */
-const O_NOATIME = 0o1000000;
-const OPEN_FILE = fs.O_RDONLY | fs.O_NONBLOCK | O_NOATIME;
 /** Longest path that a call takes, with its NUL (PATH_MAX). */
 const PATH_LIMIT_BYTES = 4_096;
-const SELF = nameOf(".");
 const SLASH = Buffer.from("/");
 
 /** A directory on the way down. Its attributes come when its entries are there. */
@@ -244,28 +232,6 @@ function withShortPath<T>(
 function closeLevel({ from, to }: Level): void {
   close(from);
   close(to);
-}
-
-/** Names in a directory, each with its NUL, read bit by bit. One that is valid until the next is asked for. */
-function* entriesOf(directory: number, path: string): Generator<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(ENTRIES_BYTES);
-  for (;;) {
-    const length = readEntries(directory, buffer, path);
-    if (length === 0) return;
-    for (let at = 0; at < length; ) {
-      const next = at + buffer.readUInt16LE(at + RECORD_LENGTH_AT);
-      const name = buffer.subarray(at + NAME_AT, buffer.indexOf(0, at + NAME_AT) + 1);
-      at = next;
-      if (!isSelfOrParent(name)) yield name;
-    }
-  }
-}
-
-const DOT = 0x2e;
-
-function isSelfOrParent(name: Buffer): boolean {
-  if (name[0] !== DOT) return false;
-  return name.length === 2 || (name.length === 3 && name[1] === DOT);
 }
 
 /** Owner, attributes, mode and times. @param to Undefined: `name` is to be opened when there is need. */

@@ -1,9 +1,9 @@
 import type { Clock } from "../core/ports/clock.ts";
 import type { ExecResult } from "../core/ports/exec.ts";
-import { copyNode } from "./copy-tree.ts";
 import type { SimMachine } from "./machine.ts";
-import { type Place, pathOfPlace, topOf } from "./mount-namespace.ts";
+import { pathOfPlace } from "./mount-namespace.ts";
 import type { SimNode } from "./node.ts";
+import { copyNode } from "./whole-tree.ts";
 
 /** What a simulated command has at hand. */
 export interface CommandContext {
@@ -28,7 +28,6 @@ export const SIM_COMMANDS: Readonly<Record<string, SimCommand>> = {
       ? ok("btrfs-progs v6.2\n")
       : failed(`btrfs: unknown token '${args[0]}'`),
   cp: copy,
-  du: diskUsage,
   "mkfs.btrfs": makeBtrfs,
   realpath: (args, { machine }) => {
     const [path = ""] = parse(args, []).operands;
@@ -111,25 +110,6 @@ function probe(args: readonly string[], { machine }: CommandContext): ExecResult
   return ok(`DEVNAME=${path}\nTYPE=${device.inside.type}\n`);
 }
 
-function diskUsage(args: readonly string[], { machine }: CommandContext): ExecResult {
-  const { operands, flags } = parse(args, ["-B"]);
-  const stays = [...flags].some((flag) => /^-[a-z]*x/.test(flag) || flag === "--one-file-system");
-  const bytes = flags.has("--block-size=1") || flags.has("-B1") || flags.has("-b");
-  const [path = "."] = operands;
-  const top = machine.namespace.find(path);
-  if (top === undefined) return failed(`du: cannot access '${path}': No such file or directory`);
-  let allocatedBytes = 0;
-  const places: Place[] = [top];
-  for (const { mount, node } of places) {
-    allocatedBytes += allocatedBytesOf(node);
-    for (const child of node.entries.values()) {
-      const place = topOf({ mount, node: child });
-      if (!stays || place.node.tree.device === top.node.tree.device) places.push(place);
-    }
-  }
-  return ok(`${bytes ? allocatedBytes : Math.ceil(allocatedBytes / 1024)}\t${path}\n`);
-}
-
 /** `cp -a [--reflink=…] [-T] SOURCE TARGET`, where `SOURCE/.` stands for what is in it. */
 function copy(args: readonly string[], { machine }: CommandContext): ExecResult {
   const { flags, operands } = parse(args, []);
@@ -174,12 +154,6 @@ function copyNodes(
   for (const [childName, child] of [...from.entries]) {
     if (child !== to) copyNodes(child, to, childName, undefined, clones);
   }
-}
-
-/** Bytes that a node has on disk: what `du` and `stat` tell of it. */
-export function allocatedBytesOf(node: SimNode): number {
-  if (node.kind === "directory") return node.tree.fileSystem.hasSubvolumes ? 0 : 4096;
-  return node.attributes.content.extent?.sizeBytes ?? 0;
 }
 
 function parse(

@@ -70,20 +70,6 @@ it("makes a btrfs only where there is room and none yet, or with -f, and never o
   });
 });
 
-it("counts with du what is on disk, on one file system", async () => {
-  machine.init.makeDirectories("/a/b");
-  machine.write("/a/b/data", 5000);
-  await ports.files.createSparse("/a/sparse", MIB);
-  expect(await run("du", "-sx", "--block-size=1", "/a")).toMatchObject({
-    stdout: `${2 * 4096 + 8192}\t/a\n`,
-  });
-  machine.addDisk("/dev/sdb", 256 * MIB);
-  await run("mkfs.btrfs", "-q", "/dev/sdb");
-  await ports.kernel.mount({ type: "btrfs", source: "/dev/sdb", target: "/a/b", options: [] });
-  machine.write("/a/b/elsewhere", MIB);
-  expect(await run("du", "-sx", "--block-size=1", "/a")).toMatchObject({ stdout: "4096\t/a\n" });
-});
-
 it("copies a tree with its owners, modes, links and texts, sharing bytes where it can", async () => {
   await ports.files.makeDirectory("/from", { mode: 0o750, uid: 7, gid: 8 });
   machine.write("/from/data", "hello");

@@ -1,13 +1,12 @@
 import { Failure } from "../core/failure.ts";
-import type { FileStat, Files, NameOptions } from "../core/ports/files.ts";
-import { allocatedBytesOf } from "./commands.ts";
-import { copyTree } from "./copy-tree.ts";
+import type { FileStat, Files, NameOptions, TreeBytes } from "../core/ports/files.ts";
 import { failureOf } from "./errno.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { SimMachine } from "./machine.ts";
 import { type Entry, type Place, topOf } from "./mount-namespace.ts";
-import { contentOf, type SimNode, utf8Bytes } from "./node.ts";
+import { allocatedBytesOf, contentOf, type SimNode, utf8Bytes } from "./node.ts";
 import { ensureWritable } from "./process.ts";
+import { copyTree, measureTree } from "./whole-tree.ts";
 
 const TEXT_LIMIT_BYTES: number = 16 * 1024 ** 2;
 const ROOT = { uid: 0, gid: 0 };
@@ -203,6 +202,13 @@ export class SimFiles implements Files {
   copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {
     const { namespace } = this.#machine;
     return copyTree({ namespace, incarnation: this.#incarnation }, source, target, signal);
+  }
+
+  measureTree(path: string, signal: AbortSignal): Promise<TreeBytes> {
+    return this.#incarnation.call(() => {
+      signal.throwIfAborted();
+      return measureTree(this.#directory("count", path));
+    });
   }
 
   /** Directory by directory, each at one instant: what a crash or an abort finds is a part of the tree. */

@@ -90,6 +90,12 @@ export class SimNode {
   }
 }
 
+/** Bytes that a node has on disk: what `stat` tells of it. */
+export function allocatedBytesOf(node: SimNode): number {
+  if (node.kind === "directory") return node.tree.fileSystem.hasSubvolumes ? 0 : 4096;
+  return node.attributes.content.extent?.sizeBytes ?? 0;
+}
+
 /** Bytes of a text in UTF-8. */
 export function utf8Bytes(text: string): number {
   let bytes = text.length;

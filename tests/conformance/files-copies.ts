@@ -89,6 +89,48 @@ export function filesCopyTests(
   });
 }
 
+/** Sentence 17. */
+export function filesMeasureTests(
+  check: (title: string, body: (given: FilesGiven) => Promise<void>) => void,
+): void {
+  check("17 counts what is allocated, and not what is mounted in the tree", async (given) => {
+    const { files, root, other, bindAt, readOnly } = given;
+    await files.ensureDirectory(`${root}/tree/inner`, { mode: 0o755 });
+    const empty = await files.measureTree(`${root}/tree`, signal);
+    await files.writeText(`${root}/tree/inner/text`, "x".repeat(3 * MIB));
+    await files.createSparse(`${root}/tree/sparse`, 64 * MIB);
+    await files.writeText(`${other}/text`, "x".repeat(2 * MIB));
+    await bindAt(other, `${root}/tree/on-other`);
+    for (const path of [`${root}/tree`, `${readOnly}/tree`]) {
+      const { allocatedBytes, sharedBytes } = await files.measureTree(path, signal);
+      expect(allocatedBytes - empty.allocatedBytes).toBeGreaterThanOrEqual(3 * MIB);
+      expect(allocatedBytes - empty.allocatedBytes).toBeLessThan(4 * MIB);
+      expect(sharedBytes).toBe(0);
+    }
+  });
+
+  check("17 tells the bytes that a copy shares, when it shares them", async ({ files, root }) => {
+    await files.ensureDirectory(`${root}/tree`, { mode: 0o755 });
+    await files.writeText(`${root}/tree/text`, "x".repeat(3 * MIB));
+    await files.copyTree(`${root}/tree`, `${root}/copy`, signal);
+    const tree = await files.measureTree(`${root}/tree`, signal);
+    const copy = await files.measureTree(`${root}/copy`, signal);
+    expect(copy.sharedBytes).toBe(tree.sharedBytes);
+    expect([0, 3 * MIB]).toContain(copy.sharedBytes);
+    await files.removeTree(`${root}/copy`, signal);
+    expect((await files.measureTree(`${root}/tree`, signal)).sharedBytes).toBe(0);
+  });
+
+  check("17 needs a directory, and ends at an abort", async ({ files, root }) => {
+    await files.writeText(`${root}/file`, "text");
+    const none = files.measureTree(`${root}/none`, signal);
+    await expect(none).rejects.toMatchObject({ code: "not_found" });
+    const file = files.measureTree(`${root}/file`, signal);
+    await expect(file).rejects.toMatchObject({ code: "invalid_argument" });
+    await expect(files.measureTree(root, AbortSignal.abort("enough"))).rejects.toBe("enough");
+  });
+}
+
 async function makeTree(files: FilesGiven["files"], path: string): Promise<void> {
   await files.ensureDirectory(path, { mode: 0o755 });
   await files.ensureDirectory(`${path}/a`, { mode: 0o700 });

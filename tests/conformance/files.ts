@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Files } from "../../src/core/ports/files.ts";
-import { filesCopyTests } from "./files-copies.ts";
+import { filesCopyTests, filesMeasureTests } from "./files-copies.ts";
 
 /** A machine's files, and a hand of the test's own on the same machine. */
 export interface FilesGiven {
@@ -441,5 +441,6 @@ export function filesConformance(name: string, harness: FilesHarness): void {
     });
 
     filesCopyTests(check);
+    filesMeasureTests(check);
   });
 }

@@ -43,6 +43,8 @@ export interface DriverHarness {
   readonly traits: DriverTraits;
   /** Layers lie on a file system of the kernel that runs: what a tree can hold is tried too. */
   readonly onDisk?: true;
+  /** A layer made from another shares its bytes, and `usage` tells. */
+  readonly sharesBytes?: true;
   /** What trees on this storage cannot hold → why. */
   readonly contentLacks?: Readonly<Partial<Record<TreeFeature, string>>>;
   /** Fresh, empty storage that has never been opened. */

@@ -10,7 +10,6 @@ import { formatBytes, parseSizeBytes, SIZE_LIMIT_MIN_BYTES } from "../../src/cor
 import { isUtf8 } from "../../src/core/utf8.ts";
 import { parseLabels, parseVolumeOptions } from "../../src/core/volume/options.ts";
 import { parseBtrfsOptions } from "../../src/drivers/btrfs/options.ts";
-import { parseDu } from "../../src/drivers/shared/du.ts";
 import { formatLayerRecord, parseLayerRecord } from "../../src/drivers/shared/layer-record.ts";
 import { parseConfig } from "../../src/host/config.ts";
 import { parseMountInfo } from "../../src/host/mountinfo.ts";
@@ -190,15 +189,6 @@ export const PROPERTIES: Readonly<Record<string, Property>> = {
   "damaged layer records": fc.property(layerId, nearJson(layerRecord), (id, text) => {
     parsed(() => parseLayerRecord(parseId(id), text));
   }),
-  "du's figures": fc.property(
-    near("4096\t/x", "0\t"),
-    fc.nat(2),
-    anyText,
-    (stdout, code, stderr) => {
-      const bytes = parsed(() => parseDu("/x", { code, stdout, stderr }));
-      assert(bytes === undefined || bytes >= 0);
-    },
-  ),
   "options of btrfs pools": fc.property(
     objectNear(["device", "size"], near("/dev/sdb", "10G", "/dev/../etc")),
     (options) => {

@@ -289,4 +289,28 @@ export const MUTANTS: readonly Mutant[] = [
     after: "const owned = new Set(volumes.slice(1).map(({ head }) => head));",
     breaks: "A volume's own layer is reported as nobody's.",
   },
+  {
+    name: "copy-of-what-is-mounted",
+    file: "src/host/libc-at.ts",
+    before: "RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS",
+    after: "RESOLVE_NO_MAGICLINKS",
+    breaks: "A snapshot takes along what is mounted in the volume.",
+    tests: ["tests/conformance/host-files.test.ts"],
+  },
+  {
+    name: "copy-not-written-out",
+    file: "src/host/tree-copy.ts",
+    before: "      syncFileSystem(to, target);\n",
+    after: "",
+    breaks: "A power cut takes the content of a copy that was acknowledged.",
+    tests: ["tests/conformance/host-files.test.ts"],
+  },
+  {
+    name: "copy-by-two-looks",
+    file: "src/host/tree-copy.ts",
+    before: "openAt(HERE, handleOf(held), OPEN_FILE, path)",
+    after: "openAt(level.from, name, OPEN_FILE, path)",
+    breaks: "A file that becomes something else between two looks is followed, or breaks the copy.",
+    tests: ["tests/real/host-attacks.test.ts"],
+  },
 ];

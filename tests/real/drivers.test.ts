@@ -32,15 +32,19 @@ const BTRFS_TRAITS: DriverTraits = {
 // Every way of every call is gone through on the simulated machine; here each driver dies at each call once.
 const ONCE = ["crash"] as const;
 
-for (const [name, mkfs, faultModes] of [
-  ["ext4", ["mkfs.ext4", "-q"], ONCE],
-  ["XFS with reflink", ["mkfs.xfs", "-q", "-m", "reflink=1"], []],
-  ["btrfs", ["mkfs.btrfs", "-q"], []],
+for (const [name, mkfs, rest] of [
+  ["ext4", ["mkfs.ext4", "-q"], { faultModes: ONCE }],
+  [
+    "XFS with reflink",
+    ["mkfs.xfs", "-q", "-m", "reflink=1"],
+    { faultModes: [], sharesBytes: true },
+  ],
+  ["btrfs", ["mkfs.btrfs", "-q"], { faultModes: [], sharesBytes: true }],
 ] as const) {
   storageDriverConformance(`directory on ${name}`, {
     traits: DIRECTORY_TRAITS,
     onDisk: true,
-    faultModes,
+    ...rest,
     fresh: async () => {
       const scratch = await Scratch.make();
       const image = await scratch.image("disk.img", mkfs);

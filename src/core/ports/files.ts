@@ -13,6 +13,14 @@ export interface FileStat {
   readonly inode: number;
 }
 
+/** What a tree has on the disk. */
+export interface TreeBytes {
+  /** Bytes allocated, a file with several names counted once. */
+  readonly allocatedBytes: number;
+  /** Those of them that other files have too, in the tree or elsewhere, as far as the file system tells. */
+  readonly sharedBytes: number;
+}
+
 /** Whether a call also makes durable the names that it gives and takes; true unless told. */
 export interface NameOptions {
   readonly syncNames?: boolean;
@@ -79,4 +87,6 @@ export interface Files {
    *     is copied as it is found. Present: `already_exists`; an abort or a failure leaves a part.
    */
   copyTree(source: string, target: string, signal: AbortSignal): Promise<void>;
+  /** 17. What the tree at `path` has on the disk, walked as `copyTree` does: what is mounted in it does not count. */
+  measureTree(path: string, signal: AbortSignal): Promise<TreeBytes>;
 }

@@ -8,7 +8,6 @@ import type {
   PoolSpace,
   RootOwner,
 } from "../../core/ports/storage-driver.ts";
-import { countAllocatedBytes } from "../shared/du.ts";
 import { flushFileSystem } from "../shared/flush.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import type { Trees } from "../shared/trees.ts";
@@ -112,8 +111,8 @@ export class BtrfsTrees implements Trees {
       const { referencedBytes, exclusiveBytes } = usage;
       return { referencedBytes, exclusiveBytes };
     }
-    const bytes = await countAllocatedBytes(this.#ports.exec, path, signal);
-    return { referencedBytes: bytes, exclusiveBytes: bytes };
+    const { allocatedBytes, sharedBytes } = await this.#ports.files.measureTree(path, signal);
+    return { referencedBytes: allocatedBytes, exclusiveBytes: allocatedBytes - sharedBytes };
   }
 
   hasChanged(path: string, copy: string): Promise<boolean> {

@@ -7,7 +7,6 @@ import type {
   PoolSpace,
   RootOwner,
 } from "../../core/ports/storage-driver.ts";
-import { countAllocatedBytes } from "../shared/du.ts";
 import { flushFileSystem } from "../shared/flush.ts";
 import { PoolDirectory, type PoolPast } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
@@ -80,8 +79,8 @@ export class DirectoryTrees implements Trees {
   async seal(): Promise<void> {}
 
   async usage(path: string, signal: AbortSignal): Promise<LayerUsage> {
-    const bytes = await countAllocatedBytes(this.#ports.exec, path, signal);
-    return { referencedBytes: bytes, exclusiveBytes: bytes };
+    const { allocatedBytes, sharedBytes } = await this.#ports.files.measureTree(path, signal);
+    return { referencedBytes: allocatedBytes, exclusiveBytes: allocatedBytes - sharedBytes };
   }
 
   remove(path: string, signal: AbortSignal): Promise<void> {

@@ -1,8 +1,9 @@
+import type { TreeBytes } from "../core/ports/files.ts";
 import { failureOf } from "./errno.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { SimMountNamespace } from "./mount-namespace.ts";
 import { type Place, topOf } from "./mount-namespace.ts";
-import { contentOf, type SimNode } from "./node.ts";
+import { allocatedBytesOf, contentOf, type SimNode } from "./node.ts";
 import { ensureWritable } from "./process.ts";
 
 /** Who copies, and in whose sight. */
@@ -53,6 +54,24 @@ async function copyEntries(
     return inner;
   });
   for (const [place, copy] of directories) await copyEntries(incarnation, place, copy, signal);
+}
+
+/** `Files.measureTree`. */
+export function measureTree(top: Place): TreeBytes {
+  let allocatedBytes = 0;
+  let sharedBytes = 0;
+  const places = [top];
+  for (const { mount, node } of places) {
+    const bytes = allocatedBytesOf(node);
+    allocatedBytes += bytes;
+    const holders = [...(node.attributes.content.extent?.holders.values() ?? [])];
+    if (holders.reduce((sum, count) => sum + count, 0) > 1) sharedBytes += bytes;
+    for (const child of node.entries.values()) {
+      const place = topOf({ mount, node: child });
+      if (place.node === child && !child.isSubvolume) places.push(place);
+    }
+  }
+  return { allocatedBytes, sharedBytes };
 }
 
 /**

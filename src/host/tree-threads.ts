@@ -1,0 +1,43 @@
+import type { TreeBytes } from "../core/ports/files.ts";
+import { SyscallThreads } from "./syscall-threads.ts";
+
+/** Most trees that are copied at once, and most that are counted; more wait. */
+const TREE_LIMIT = 4;
+/** A file with several names is remembered until all of them are found: so much memory for a million of them. */
+const HEAP_MB = 512;
+const IDLE_MS = 5_000;
+
+/** Threads of their own: a walk takes long, and other calls must not wait for it, nor a count for a copy. */
+const copying = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
+const counting = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
+
+/** Copies the tree at `source` as `Files.copyTree` says, but for the durability of the target's own name. */
+export function copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {
+  return untilStopped(signal, (stop) => copying.call("copyTree", source, target, stop));
+}
+
+/** `Files.measureTree`. */
+export function measureTree(path: string, signal: AbortSignal): Promise<TreeBytes> {
+  return untilStopped(signal, (stop) => counting.call("measureTree", path, stop));
+}
+
+/** Rejects after an abort only when the thread does nothing any more. */
+async function untilStopped<T>(
+  signal: AbortSignal,
+  work: (stop: Int32Array) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const stop = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const abort = (): void => {
+    Atomics.store(stop, 0, 1);
+  };
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await work(stop);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    throw thrown;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
