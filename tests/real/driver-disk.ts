@@ -26,7 +26,7 @@ const run = promisify(execFile);
 /** Room of a test's disk; its image file is sparse. */
 const DISK_BYTES = 512 * 1024 ** 2;
 
-const UNMOUNT_TIMEOUT_MS = 20_000;
+const UNMOUNT_TIMEOUT_MS = 60_000;
 
 /** A directory of a test's own, with disks in it that are image files behind loop devices. */
 export class Scratch {

@@ -1,6 +1,7 @@
 import { Failure } from "../../core/failure.ts";
 import type { MountEntry } from "../../core/ports/kernel.ts";
 import type { DriverFacts, PoolHealth } from "../../core/ports/storage-driver.ts";
+import { formatBytes } from "../../core/size.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import { sparseRoom } from "../shared/sparse-room.ts";
 import type { Backing } from "./backing.ts";
