@@ -50,11 +50,12 @@ export class Scratch {
     return path;
   }
 
-  /** Mounts an image. */
+  /** Mounts an image. XFS also while somebody else's mount namespace still has the one that it was copied from. */
   async mount(image: string): Promise<string> {
     const target = `${image}.mnt`;
     await mkdir(target, { recursive: true });
-    await run("mount", ["-o", "loop", image, target]);
+    const { stdout } = await run("blkid", ["--output", "value", "--match-tag", "TYPE", image]);
+    await run("mount", ["-o", stdout === "xfs\n" ? "loop,nouuid" : "loop", image, target]);
     return target;
   }
 
