@@ -108,7 +108,9 @@ export class Reconcile {
     const { records } = this.#parts;
     const volumes = (await records.listVolumes()).map(({ value }) => value);
     const snapshots = (await records.listSnapshots()).map(({ value }) => value);
-    const underWay = (await records.listOperations()).flatMap(({ about }) => about.head ?? []);
+    const underWay = (await records.listOperations())
+      .filter(({ status }) => status.state === "running")
+      .flatMap(({ about: { head, replaced } }) => [head ?? [], replaced ?? []].flat());
     const owned = new Set([
       ...volumes.map(({ head }) => head),
       ...snapshots.map(({ layer }) => layer),

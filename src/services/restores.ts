@@ -35,7 +35,7 @@ export interface RestoreRequest {
 /** What a restore did. */
 export interface Restored {
   readonly volume: Recorded<Volume>;
-  /** What was replaced: restoring this undoes it. */
+  /** What was replaced: restoring this undoes it. Not `ready` yet when committing it failed, which goes on by itself. */
   readonly kept: Snapshot;
   /** Names of the containers that were stopped and started again. */
   readonly containers: readonly string[];
@@ -63,10 +63,10 @@ interface RestoresParts {
 /*
  * A snapshot becomes the head again. The steps, each of which can be done again:
  *   a. the new head is made from the snapshot, beside the old one;
- *   b. the old head is committed: it becomes the snapshot that keeps what is replaced;
- *   c. one transaction shows both.
- * Until b everything can be taken back, and is, also after a crash; from b on it is only carried on. So the content
- * that was replaced is in the old head or in the snapshot at any instant, and never in neither.
+ *   b. one transaction makes it the volume's head;
+ *   c. the old head is committed, and shown as the snapshot that keeps what was replaced.
+ * Until b everything can be taken back, and is, also after a crash; from b on it is only carried on. The volume has a
+ * whole head at any instant, and what was replaced is in the old head or in the snapshot, never in neither.
  */
 export class Restores {
   readonly #parts: RestoresParts;
@@ -117,21 +117,8 @@ export class Restores {
   /** Carries on, or takes back, a restore that was cut off. */
   resume(operation: Operation, signal: AbortSignal): Promise<void> {
     return this.#parts.queue.run(operation.target, async () => {
-      const { records, operations } = this.#parts;
-      const { snapshot: keptId, head } = operation.about;
-      const volume = await records.findVolume(operation.volume);
-      const kept = keptId && (await records.findSnapshot(operation.volume, keptId));
-      if (volume === undefined || kept?.value.status.state !== "creating" || head === undefined) {
-        const running = (await operations.find(operation.id))?.status.state === "running";
-        if (running) await records.write([putOperation(operations.done(operation))]);
-        return;
-      }
-      if (await this.#isCommitted(volume.value, kept.value, signal)) {
-        await this.#commit(volume, kept, operation, signal);
-        return;
-      }
       const failure = new Failure("aborted", "the daemon was restarted meanwhile");
-      await this.#undo(volume.value, kept, operation, failure, signal);
+      await this.#settle(operation, failure, signal);
     });
   }
 
@@ -163,6 +150,7 @@ export class Restores {
       snapshot: kept.id,
       restored: snapshot.value.id,
       head: newId<LayerId>(clock, random),
+      replaced: volume.value.head,
     });
     const revision = await records.write([putSnapshot(kept), putOperation(operation)], {
       unchanged: [volume],
@@ -171,9 +159,11 @@ export class Restores {
     const begun = { value: kept, revision };
     try {
       await this.#prepare(volume.value, snapshot.value, operation, signal);
-      return await this.#commit(volume, begun, operation, signal);
+      return await this.#replace(volume, begun, operation);
     } catch (thrown) {
-      await this.#settle(volume, begun, operation, Failure.from(thrown)).catch((cause: unknown) => {
+      // Whoever asked may have gone, which must not leave it half done.
+      const { signal: goOn } = new AbortController();
+      await this.#settle(operation, Failure.from(thrown), goOn).catch((cause: unknown) => {
         log.warn("failed restore not settled yet", { volume: volume.value.name, cause });
       });
       throw thrown;
@@ -193,66 +183,75 @@ export class Restores {
       .prepare(headOf(operation), { parent: snapshot.layer, sizeBytes, owner }, signal);
   }
 
-  async #commit(
+  /** b, and c as far as it can be done now: from b on the restore has happened. */
+  async #replace(
     volume: Recorded<Volume>,
     kept: Recorded<Snapshot>,
     operation: Operation,
-    signal: AbortSignal,
   ): Promise<Replaced> {
-    const { records, operations, pools, events } = this.#parts;
-    const { name, spec, head } = volume.value;
-    await pools.get(spec.pool).commit(head, kept.value.layer, signal);
+    const { records, events, log } = this.#parts;
+    const { name } = volume.value;
     const tip = operation.about.restored ?? null;
     const restored: Volume = { ...volume.value, head: headOf(operation), tip };
-    const shown: Snapshot = { ...kept.value, status: { state: "ready" } };
-    const revision = await records.write(
-      [putVolume(restored), putSnapshot(shown), putOperation(operations.done(operation))],
-      { unchanged: [volume], unchangedSnapshots: [kept] },
-    );
-    const undo = `lagan restore ${name}@${shortId(shown.id)}`;
+    const revision = await records.write([putVolume(restored), putSnapshot(kept.value)], {
+      unchanged: [volume],
+      unchangedSnapshots: [kept],
+    });
+    const undo = `lagan restore ${name}@${shortId(kept.value.id)}`;
     events.emit({
       type: "volume.reverted",
       level: "info",
       subject: name,
       message: `Volume "${name}" has the content of an earlier snapshot; to undo: ${undo}`,
     });
-    return { volume: { value: restored, revision }, kept: shown };
-  }
-
-  /** After a failure: carried on where the old head is committed already, else taken back. */
-  async #settle(
-    volume: Recorded<Volume>,
-    kept: Recorded<Snapshot>,
-    operation: Operation,
-    failure: Failure,
-  ): Promise<void> {
-    // Whoever asked may have gone, which must not keep it half done.
-    const { signal } = new AbortController();
-    if (await this.#isCommitted(volume.value, kept.value, signal)) {
-      await this.#commit(volume, kept, operation, signal);
-    } else {
-      await this.#undo(volume.value, kept, operation, failure, signal);
+    const replaced = { volume: { value: restored, revision }, kept: kept.value };
+    try {
+      const { signal } = new AbortController();
+      const shown = await this.#keep(restored, { value: kept.value, revision }, operation, signal);
+      return { ...replaced, kept: shown };
+    } catch (error) {
+      log.warn("what a restore replaced is not a snapshot yet", { volume: name, error });
+      return replaced;
     }
   }
 
-  async #undo(
-    volume: Volume,
+  /** c. */
+  async #keep(
+    { spec }: Volume,
     kept: Recorded<Snapshot>,
     operation: Operation,
-    failure: Failure,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<Snapshot> {
     const { records, operations, pools } = this.#parts;
-    await pools.get(volume.spec.pool).remove(headOf(operation), signal);
-    await records.write(
-      [dropSnapshot(kept.value), putOperation(operations.failed(operation, failure))],
-      { unchangedSnapshots: [kept] },
-    );
+    const { replaced } = operation.about;
+    if (replaced === undefined) throw new Failure("internal", "A restore names no old head");
+    await pools.get(spec.pool).commit(replaced, kept.value.layer, signal);
+    const shown: Snapshot = { ...kept.value, status: { state: "ready" } };
+    await records.write([putSnapshot(shown), putOperation(operations.done(operation))], {
+      unchangedSnapshots: [kept],
+    });
+    return shown;
   }
 
-  async #isCommitted(volume: Volume, kept: Snapshot, signal: AbortSignal): Promise<boolean> {
-    const layers = await this.#parts.pools.get(volume.spec.pool).list(signal);
-    return layers.some(({ id }) => id === kept.layer);
+  /** After a failure or a restart: carried on when the new head is the volume's, else taken back. */
+  async #settle(operation: Operation, failure: Failure, signal: AbortSignal): Promise<void> {
+    const { records, operations, pools } = this.#parts;
+    if ((await operations.find(operation.id))?.status.state !== "running") return;
+    const { snapshot: keptId } = operation.about;
+    const volume = await records.findVolume(operation.volume);
+    // Gone for good: its removal takes along what this has made.
+    if (volume === undefined) return;
+    const kept = keptId && (await records.findSnapshot(operation.volume, keptId));
+    if (volume.value.head === headOf(operation)) {
+      if (kept !== undefined) await this.#keep(volume.value, kept, operation, signal);
+      return;
+    }
+    // First the record: a write of b whose answer was lost cannot come any more.
+    if (kept !== undefined) {
+      await records.write([dropSnapshot(kept.value)], { unchangedSnapshots: [kept] });
+    }
+    await pools.get(volume.value.spec.pool).remove(headOf(operation), signal);
+    await records.write([putOperation(operations.failed(operation, failure))]);
   }
 
   async #get(name: VolumeName): Promise<Recorded<Volume>> {

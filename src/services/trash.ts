@@ -161,7 +161,9 @@ export class Trash {
     const { value: volume } = found;
     const driver = pools.get(volume.spec.pool);
     await this.#parts.mounts.release(volume);
-    await driver.remove(volume.head, signal);
+    const cutOff = await this.#restoresOf(volume);
+    const heads = cutOff.flatMap(({ about }) => [about.head ?? [], about.replaced ?? []].flat());
+    for (const layer of new Set([volume.head, ...heads])) await driver.remove(layer, signal);
     // Newest first: a later one may be made from an earlier one.
     const snapshots = (await records.listSnapshots(volume.id)).toReversed();
     for (const { value } of snapshots) await driver.remove(value.layer, signal);
@@ -169,15 +171,22 @@ export class Trash {
       const some = snapshots.slice(start, start + DROPS_A_TXN);
       await records.write(some.map(({ value }) => dropSnapshot(value)));
     }
-    await records.write([dropVolume(volume.id), putOperation(operations.done(operation))], {
-      unchanged: [found],
-    });
+    const ended = [operation, ...cutOff].map((one) => putOperation(operations.done(one)));
+    await records.write([dropVolume(volume.id), ...ended], { unchanged: [found] });
     events.emit({
       type: "volume.removed",
       level: "info",
       subject: volume.name,
       message: `Volume "${volume.name}" (${volume.id}) was removed for good`,
     });
+  }
+
+  /** Restores of it that never ended. */
+  async #restoresOf(volume: Volume): Promise<readonly Operation[]> {
+    return (await this.#parts.operations.list()).filter(
+      ({ verb, volume: id, status }) =>
+        id === volume.id && verb === "volume.restore" && status.state === "running",
+    );
   }
 
   async #trashed(id: VolumeId): Promise<Recorded<Volume>> {

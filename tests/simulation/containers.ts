@@ -1,6 +1,6 @@
 import type { EngineContainer } from "../../src/core/ports/engine.ts";
 import type { SimProcess } from "../../src/sim/process.ts";
-import type { Tracked, VolumeFile } from "./model.ts";
+import { type Tracked, type VolumeFile, valuesOf } from "./model.ts";
 import type { NodeOnTrial } from "./node-on-trial.ts";
 
 const KIB = 1024;
@@ -100,6 +100,7 @@ export class Containers {
       file = { ...file, synced: content, between: [], powerFailed: false };
     }
     tracked.files.set(name, file);
+    tracked.past.push(valuesOf(tracked.files));
     this.#trial.checker.checkContent(tracked);
   }
 

@@ -1,8 +1,11 @@
+import type { Snapshot } from "../../src/core/history/snapshot.ts";
+import type { Operation } from "../../src/core/operation/operation.ts";
 import type { Volume } from "../../src/core/volume/volume.ts";
 import { MOUNT_GRACE_MS } from "../../src/services/mounts.ts";
 import type { SimMachine } from "../../src/sim/machine.ts";
 import type { SimStoreDisk } from "../../src/sim/store.ts";
-import type { Request, Tracked, VolumeFile } from "./model.ts";
+import { filesOf, isSame, type Request, type Tracked, type VolumeFile, valuesOf } from "./model.ts";
+import { SnapshotChecker } from "./snapshots.ts";
 
 /**
  * What must hold whatever happens to a node. A breach is written down under its number, never thrown: the code under
@@ -24,6 +27,8 @@ export const INVARIANTS = {
   13: "A volume that nobody uses can be removed: nothing but a container, or a Mount of just now, holds it.",
   14: "No request fails for a bug of ours (`internal`), and none is left without an answer while the daemon runs.",
   15: "When nothing is wrong any more, every verb works.",
+  16: "A snapshot that was acknowledged is never missing, and never holds anything else than at first.",
+  17: "A snapshot holds what its volume held at one instant since it was asked for; a restore, a clone and a branch hold what their snapshot holds.",
 } as const;
 
 export type InvariantNumber = keyof typeof INVARIANTS;
@@ -41,6 +46,7 @@ export class Checker {
   readonly violations: Violation[] = [];
   readonly volumes: Map<string, Tracked> = new Map();
   readonly requests: Set<Request> = new Set();
+  readonly snapshots: SnapshotChecker;
   /** Latest that the wall clock has ever shown. */
   latestMs = 0;
   readonly #machine: SimMachine;
@@ -52,6 +58,7 @@ export class Checker {
     this.#machine = machine;
     this.#disk = disk;
     this.#trashKeepMs = trashKeepMs;
+    this.snapshots = new SnapshotChecker(machine, this);
   }
 
   breach(invariant: InvariantNumber, seen: string): void {
@@ -69,6 +76,14 @@ export class Checker {
     while (this.#revision < revision) {
       this.#revision++;
       const events = history[history.length - 1 - (revision - this.#revision)] ?? [];
+      for (const { entry } of events) if (entry?.key.startsWith("operations/")) this.#expect(entry);
+      // First, what a restore keeps: what it replaced is still known.
+      for (const { key, entry } of events) {
+        const [table, , id = ""] = key.split("/");
+        if (table !== "snapshots") continue;
+        const snapshot = entry === undefined ? undefined : (JSON.parse(entry.value) as Snapshot);
+        this.snapshots.follow(id, snapshot);
+      }
       for (const { key, entry } of events) {
         const [table = "", id = ""] = key.split("/");
         if (table !== "volumes") continue;
@@ -82,6 +97,7 @@ export class Checker {
   /** 2, 4, 6: the machine has every volume that the store has. Only where its pool is mounted. */
   checkContents(): void {
     for (const tracked of this.volumes.values()) this.checkContent(tracked);
+    this.snapshots.checkContents();
   }
 
   checkContent(tracked: Tracked): void {
@@ -100,13 +116,15 @@ export class Checker {
       const found = this.#machine.read(`${content}/${name}`) || undefined;
       if (found === file.newest || (file.powerFailed && isOld(file, found))) {
         if (file.powerFailed) tracked.files.set(name, settled(found));
+        if (file.powerFailed) tracked.past.push(valuesOf(tracked.files));
         continue;
       }
       const wanted = file.powerFailed ? `${file.synced}, or newer` : file.newest;
       this.breach(state === "trashed" ? 5 : 4, `${volume.name}/${name}: ${found}, not ${wanted}`);
     }
     const { sizeBytes } = volume.spec;
-    if (sizeBytes !== null && heldBytes > sizeBytes) {
+    // A writer can be faster than a limit that becomes smaller: then it gets no further.
+    if (sizeBytes !== null && heldBytes > sizeBytes && !tracked.resizing) {
       this.breach(6, `${volume.name} holds ${heldBytes} bytes of ${sizeBytes}`);
     }
   }
@@ -119,7 +137,7 @@ export class Checker {
   }
 
   /** Where a volume's content lies; undefined while its pool is not mounted. */
-  contentOf({ spec, head }: Volume): string | undefined {
+  contentOf({ spec, head }: Pick<Volume, "spec"> & { readonly head: string }): string | undefined {
     const root = this.poolRoot(spec.pool);
     if (this.#machine.namespace.find(`${root}/layers`) === undefined) return undefined;
     return `${root}/layers/${head}/_data`;
@@ -161,6 +179,13 @@ export class Checker {
     return undefined;
   }
 
+  /** A limit may change from when its operation is written down. */
+  #expect({ value }: { readonly value: string }): void {
+    const { verb, volume } = JSON.parse(value) as Operation;
+    const tracked = this.volumes.get(volume);
+    if (verb === "volume.resize" && tracked !== undefined) tracked.resizing = true;
+  }
+
   #follow(id: string, next: Volume | undefined): void {
     const tracked = this.volumes.get(id);
     const last = tracked?.trail.at(-1);
@@ -180,6 +205,7 @@ export class Checker {
       tries: new Map(),
       containers: 0,
       acknowledged: false,
+      ...{ past: [new Map()], reverting: false, resizing: false },
     };
     this.volumes.set(id, known);
     this.#checkChange(known, next);
@@ -198,15 +224,18 @@ export class Checker {
     switch (change) {
       case "none -> creating":
       case "creating -> removing":
-        if (!asked("create")) this.breach(12, `${name}: ${change}`);
+        // What a clone was to start from may be gone at the next start.
+        if (!asked("create") && !asked("clone") && next.spec.from === null) {
+          this.breach(12, `${name}: ${change}`);
+        }
         if (before.acknowledged) this.breach(1, `${name}: ${change} after it was acknowledged`);
         return;
       case "creating -> ready":
-        this.#checkWhole(next);
+        this.#checkWhole(before, next);
         return;
       case "ready -> ready":
         if (name === next.name) {
-          if (!asked("update")) this.breach(12, `${name}: changed`);
+          this.#checkChanged(before, next, asked);
           return;
         }
         if (!asked("rename")) this.breach(12, `${name}: became ${next.name}`);
@@ -233,6 +262,48 @@ export class Checker {
     }
   }
 
+  /** A change of anything but the name. */
+  #checkChanged(before: Tracked, next: Volume, asked: (verb: Request["verb"]) => boolean): void {
+    const { volume } = before;
+    if (volume.head !== next.head) {
+      if (!before.reverting) this.breach(12, `${volume.name}: has another head`);
+      before.reverting = false;
+      this.#ensureUnused(before, "restored");
+      const values = this.#startOf(next, next.tip);
+      if (values !== undefined) before.files.clear();
+      for (const [name, file] of values ?? []) before.files.set(name, file);
+      before.past.push(valuesOf(before.files));
+      return;
+    }
+    if (volume.spec.sizeBytes !== next.spec.sizeBytes) {
+      if (!before.resizing) this.breach(12, `${volume.name}: has another limit`);
+      return;
+    }
+    // Of a snapshot whose cause was looked at when it was begun: a write whose answer was lost may come late.
+    const tip = next.tip === null ? undefined : this.snapshots.all.get(next.tip);
+    if (volume.tip !== next.tip && tip?.snapshot.volume === next.id) return;
+    if (!asked("update") && !before.resizing)
+      this.breach(12, `${volume.name}: changed to ${JSON.stringify(next)}`);
+  }
+
+  /** 17: what a head that was made from a snapshot holds; undefined while nobody can look. */
+  #startOf(
+    { id, name, head }: Volume,
+    from: string | null,
+  ): ReadonlyMap<string, VolumeFile> | undefined {
+    const found = this.snapshots.read(id, head);
+    if (found === undefined) return undefined;
+    if (found === "absent") {
+      this.breach(17, `${name} is ready, and has no layer`);
+      return undefined;
+    }
+    const wanted = from === null ? undefined : this.snapshots.all.get(from)?.values;
+    if (wanted !== undefined && !isSame(found, wanted)) {
+      this.breach(17, `${name} does not hold what snapshot ${from?.slice(-12)} holds`);
+    }
+    return filesOf(found);
+  }
+
   #checkPurge({ volume }: Tracked, asked: boolean): void {
     const { status } = volume;
     if (asked || [...this.requests].some(({ verb }) => verb === "empty")) return;
@@ -251,7 +322,7 @@ export class Checker {
   }
 
   /** 2. */
-  #checkWhole(volume: Volume): void {
+  #checkWhole(tracked: Tracked, volume: Volume): void {
     const content = this.contentOf(volume);
     if (content === undefined) return;
     const node = this.#machine.namespace.find(content)?.node;
@@ -260,7 +331,11 @@ export class Checker {
       this.breach(2, `${volume.name} is ready, and ${content} is absent`);
       return;
     }
-    if (node.entries.size > 0) this.breach(2, `${volume.name} is new, and not empty`);
+    const { from } = volume.spec;
+    if (from !== null) {
+      for (const [name, file] of this.#startOf(volume, from) ?? []) tracked.files.set(name, file);
+      tracked.past.push(valuesOf(tracked.files));
+    } else if (node.entries.size > 0) this.breach(2, `${volume.name} is new, and not empty`);
     const has = node.attributes;
     if (has.mode !== (mode ?? 0o755) || has.uid !== (uid ?? 0) || has.gid !== (gid ?? 0)) {
       this.breach(2, `${volume.name}: owner ${has.uid}:${has.gid}, mode ${has.mode.toString(8)}`);

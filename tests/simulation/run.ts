@@ -157,7 +157,13 @@ async function whatIsMissing({ node, checker, machine }: NodeOnTrial): Promise<s
       ? status.expiresAt !== null && status.expiresAt <= machine.clock.now()
       : state === "creating" || state === "removing",
   );
-  return late.map(({ volume, state }) => `${volume.name} is ${state}`).join(", ");
+  const undone = [...checker.snapshots.all.values()].filter(
+    ({ state }) => state === "creating" || state === "removing",
+  );
+  return [
+    ...late.map(({ volume, state }) => `${volume.name} is ${state}`),
+    ...undone.map(({ snapshot, state }) => `snapshot ${snapshot.id} is ${state}`),
+  ].join(", ");
 }
 
 /** 1, 7 and 10, at the end. */

@@ -1,5 +1,6 @@
 import { volumeRoutes } from "../../src/api/docker-volume/routes.ts";
 import { Failure } from "../../src/core/failure.ts";
+import type { Snapshot } from "../../src/core/history/snapshot.ts";
 import type { VolumeId } from "../../src/core/id.ts";
 import { parseVolumeName, type VolumeName } from "../../src/core/name.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
@@ -8,7 +9,7 @@ import { MOUNT_GRACE_MS } from "../../src/services/mounts.ts";
 import type { Node } from "../../src/services/node.ts";
 import type { Container } from "./containers.ts";
 import type { Request, Tracked, Verb } from "./model.ts";
-import { describe, type NodeOnTrial, silent } from "./node-on-trial.ts";
+import { DEFAULT_POOL, describe, type NodeOnTrial, silent } from "./node-on-trial.ts";
 
 const MIB = 1024 ** 2;
 const NAMES: readonly VolumeName[] = ["a", "b", "c", "d", "e"].map((n) =>
@@ -25,6 +26,8 @@ const CREATES = [
   { options: { profile: "small", size: "20M" }, sizeBytes: 20 * MIB, mode: 0o770 },
   { options: { protect: "true" }, sizeBytes: null, mode: null },
 ] as const;
+
+const BY = { author: "somebody" };
 
 /** What became of a request. */
 type Answer<T> =
@@ -64,6 +67,7 @@ export class Users {
     must("mount", await this.mount(name, "m1"));
     must("unmount", await this.unmount(name, "m1"));
     must("get", await this.get(name));
+    await this.#rehearseHistory(name, must);
     must("list", await this.list());
     must("remove", await this.remove(name, false));
     if (this.#trial.plan.trashKeepMs === 0) return;
@@ -75,10 +79,27 @@ export class Users {
     if (trashed !== undefined) must("purge", await this.purge(trashed.volume.id));
   }
 
+  async #rehearseHistory(
+    name: VolumeName,
+    must: <T>(verb: string, answer: Answer<T>) => void,
+  ): Promise<void> {
+    if (this.#trial.node?.services.pools.describe(DEFAULT_POOL).driver.traits.layers !== true)
+      return;
+    const taken = await this.snapshot(name);
+    must("snapshot", taken);
+    if (taken.was !== "done") return;
+    must("revert", await this.revert(name, taken.value));
+    const copy = parseVolumeName("rehearsal-copy");
+    must("clone", await this.clone(name, copy, true));
+    must("remove the clone", await this.remove(copy, false));
+    must("snapshot remove", await this.removeSnapshot(name, taken.value));
+    if (this.#trial.plan.driver === "btrfs") must("resize", await this.resize(name, 20 * MIB));
+  }
+
   async #one(): Promise<void> {
     const { random } = this.#trial;
     const name = this.#name();
-    const dice = random.below(100);
+    const dice = random.below(140);
     if (dice < 26) await this.create(name, random.below(CREATES.length));
     else if (dice < 50) await this.#runContainer(name);
     else if (dice < 66) await this.remove(name, random.below(2) === 0);
@@ -90,7 +111,94 @@ export class Users {
     else if (dice < 93) await this.list();
     else if (dice < 96) await this.unmount(name, this.#mountId());
     else if (dice < 98) await this.mount(name, this.#mountId());
-    else await this.update(name);
+    else if (dice < 100) await this.update(name);
+    else await this.#history(name, dice - 100);
+  }
+
+  async #history(name: VolumeName, dice: number): Promise<void> {
+    const { random } = this.#trial;
+    if (dice < 14) await this.snapshot(name);
+    else if (dice < 22) await this.revert(name, this.#snapshotOf(name));
+    else if (dice < 26) await this.removeSnapshot(name, this.#snapshotOf(name));
+    else if (dice < 29) await this.restoreSnapshot();
+    else if (dice < 35) await this.clone(name, this.#name(), random.below(2) === 0);
+    else await this.resize(name, random.below(3) === 0 ? null : (5 + random.below(20)) * MIB);
+  }
+
+  snapshot(name: VolumeName): Promise<Answer<Snapshot>> {
+    return this.#ask("snapshot", name, async (_request, { services }, signal) => {
+      const { value } = await services.snapshots.create(name, BY, signal);
+      return this.#shown(value);
+    });
+  }
+
+  revert(name: VolumeName, snapshot: Snapshot | undefined): Promise<Answer<Snapshot>> {
+    return this.#ask("revert", name, async (_request, { services }, signal) => {
+      const ref = { volume: name, at: snapshot?.id ?? "0000" };
+      const { kept, volume } = await services.restores.restore(name, ref, BY, signal);
+      const tracked = this.#trial.checker.volumes.get(volume.value.id);
+      if (tracked !== undefined) this.#trial.checker.checkContent(tracked);
+      return kept.status.state === "ready" ? this.#shown(kept) : kept;
+    });
+  }
+
+  removeSnapshot(name: VolumeName, snapshot: Snapshot | undefined): Promise<Answer<void>> {
+    return this.#ask(
+      "snapshot remove",
+      snapshot?.id ?? "",
+      async (_request, { services }, signal) => {
+        await services.snapshots.remove({ volume: name, at: snapshot?.id ?? "0000" }, signal);
+      },
+    );
+  }
+
+  restoreSnapshot(): Promise<Answer<void>> {
+    const { checker, random } = this.#trial;
+    const all = [...checker.snapshots.all.values()].filter(({ state }) => state === "trashed");
+    const id = all[random.below(Math.max(1, all.length))]?.snapshot.id ?? "none";
+    return this.#ask("snapshot restore", id, async (_request, { services }) => {
+      await services.snapshotTrash.restore(id);
+    });
+  }
+
+  /** Of what a volume holds now, or of its newest snapshot. */
+  clone(from: VolumeName, name: VolumeName, live: boolean): Promise<Answer<Volume>> {
+    const at = live ? null : (this.#snapshotOf(from)?.id ?? null);
+    return this.#ask("clone", name, async (request, { services }, signal) => {
+      const options = { labels: {}, from: { volume: from, at } };
+      const { value } = await services.volumes.create(name, options, signal);
+      this.#seen(request, value.id, (v) => v.status.state === "ready" && v.name === name, "done");
+      const tracked = this.#trial.checker.volumes.get(value.id);
+      if (tracked !== undefined) tracked.acknowledged = true;
+      return value;
+    });
+  }
+
+  resize(name: VolumeName, sizeBytes: number | null): Promise<Answer<Volume>> {
+    return this.#ask("resize", name, async (request, { services }, signal) => {
+      const { value } = await services.resizes.resize(name, sizeBytes, signal);
+      this.#seen(request, value.id, (v) => v.spec.sizeBytes === sizeBytes, "done");
+      return value;
+    });
+  }
+
+  /** 16: what was acknowledged is there. */
+  #shown(snapshot: Snapshot): Snapshot {
+    const { checker } = this.#trial;
+    const state = checker.snapshots.all.get(snapshot.id)?.state;
+    if (state === undefined || state === "creating") {
+      checker.breach(16, `snapshot ${snapshot.id} was acknowledged, and is ${state ?? "unknown"}`);
+    }
+    return snapshot;
+  }
+
+  #snapshotOf(name: VolumeName): Snapshot | undefined {
+    const { checker, random } = this.#trial;
+    const all = [...checker.snapshots.all.values()].filter(
+      ({ state, snapshot }) =>
+        state === "ready" && checker.volumes.get(snapshot.volume)?.volume.name === name,
+    );
+    return all[random.below(Math.max(1, all.length))]?.snapshot;
   }
 
   async create(name: VolumeName, form: number): Promise<Answer<Volume>> {
@@ -100,7 +208,9 @@ export class Users {
       const made = (v: Volume): boolean => v.status.state === "ready" && v.name === name;
       this.#seen(request, value.id, made, "done");
       const { spec } = value;
-      if (spec.sizeBytes !== sizeBytes || (spec.mode ?? 0o755) !== (mode ?? 0o755)) {
+      // What the profile gave is not asked for: a volume that has had another limit since is the same.
+      const sized = "size" in options || spec.profile === null;
+      if ((sized && spec.sizeBytes !== sizeBytes) || (spec.mode ?? 0o755) !== (mode ?? 0o755)) {
         this.#trial.checker.breach(
           2,
           `${name}: ${JSON.stringify(spec)} for ${JSON.stringify(options)}`,

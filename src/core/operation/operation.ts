@@ -26,9 +26,10 @@ export interface Operation {
   readonly about: {
     /** The snapshot that is made or purged; of a restore, the one that keeps what is replaced. */
     readonly snapshot?: SnapshotId;
-    /** Of a restore: what is restored, and the layer that becomes the head. */
+    /** Of a restore: what is restored, the layer that becomes the head, and the one that was. */
     readonly restored?: SnapshotId;
     readonly head?: LayerId;
+    readonly replaced?: LayerId;
     /** Of a resize: the new limit. */
     readonly sizeBytes?: number | null;
   };
