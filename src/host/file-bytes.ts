@@ -24,8 +24,10 @@ const BLOCK_BYTES = 1024 ** 2;
 const NEVER_CLONES: readonly string[] = ["EOPNOTSUPP", "ENOTSUP", "ENOTTY", "ENOSYS", "EXDEV"];
 /** And of these two: their flags differ, or the source is a swap file or is being checked (fs-verity). */
 const NO_CLONE: readonly string[] = ["EINVAL", "ETXTBSY", "EPERM"];
-/** copy_file_range(2): what it says of files that it does not copy, on some file system or other. */
-const NO_RANGE: readonly string[] = ["EXDEV", "EINVAL", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EPERM"];
+/** copy_file_range(2): what it says of files that it does not copy, on some file system or other; swap files on all. */
+const NO_RANGE: readonly string[] = [
+  ...["EXDEV", "EINVAL", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EPERM", "ETXTBSY"],
+];
 
 /** The source is over. */
 const END = Symbol("end");
