@@ -27,7 +27,7 @@ import {
 } from "./layer-rules.ts";
 import { Lineage } from "./lineage.ts";
 import { Settling } from "./settling.ts";
-import { Shelf } from "./shelf.ts";
+import { Shelf, type ShelvedLayer } from "./shelf.ts";
 import type { Trees } from "./trees.ts";
 
 /** A StorageDriver over any {@link Trees}: the contract's rules, once for all of them. */
@@ -107,7 +107,7 @@ export class TreeDriver implements StorageDriver {
     const shelf = await this.#up(signal);
     ensureCanLimit(attempt, this.traits, sizeBytes);
     ensureCanLayer(attempt, this.traits, parent);
-    const found = await shelf.find(layer);
+    const found = await this.#find(shelf, layer);
     if (found !== undefined) {
       ensureSame(attempt, found.info, "active", parent);
       await this.#settling.limit(shelf, found, sizeBytes, signal);
@@ -133,7 +133,7 @@ export class TreeDriver implements StorageDriver {
     const attempt = `Cannot make view ${layer}`;
     const shelf = await this.#up(signal);
     ensureCanLayer(attempt, this.traits, parent);
-    const found = await shelf.find(layer);
+    const found = await this.#find(shelf, layer);
     if (found !== undefined) {
       ensureSame(attempt, found.info, "view", parent);
       await this.#settleNames();
@@ -147,8 +147,8 @@ export class TreeDriver implements StorageDriver {
   async commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
     const attempt = `Cannot commit layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
-    const before = await shelf.find(active);
-    const after = await shelf.find(as);
+    const before = await this.#find(shelf, active);
+    const after = await this.#find(shelf, as);
     if (after === undefined) {
       const { record } = ensureActive(attempt, before);
       await this.#trees.retire?.(shelf.content(active), attempt, signal);
@@ -168,13 +168,13 @@ export class TreeDriver implements StorageDriver {
     const attempt = `Cannot snapshot layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
     if (!this.traits.layers) throw hasNoLayers(attempt);
-    const after = await shelf.find(as);
+    const after = await this.#find(shelf, as);
     if (after !== undefined) {
       if (!isCommitOf(after, active)) throw exists(attempt, as);
       await this.#settleNames();
       return;
     }
-    const { record } = ensureActive(attempt, await shelf.find(active));
+    const { record } = ensureActive(attempt, await this.#find(shelf, active));
     const copy = { ...record, sizeBytes: null, committedAs: as, committedFrom: active };
     await this.#make(shelf, as, copy, signal, (content) =>
       this.#trees.copy(shelf.content(active), content, { readOnly: true, live: true }, signal),
@@ -194,6 +194,8 @@ export class TreeDriver implements StorageDriver {
         await this.#trees.retire?.(shelf.content(layer), attempt, signal);
         await shelf.withdraw(layer);
         await this.#discard(leftover, signal);
+        // Absent may have been the whole pool.
+        await this.#ensureSame(shelf);
       });
     } finally {
       this.#underWork.delete(leftover);
@@ -207,7 +209,7 @@ export class TreeDriver implements StorageDriver {
   ): Promise<readonly LayerMount[]> {
     const attempt = `Cannot mount layer ${layer}`;
     const shelf = await this.#up(signal);
-    const { info } = ensureFound(attempt, await shelf.find(layer));
+    const { info } = ensureFound(attempt, await this.#find(shelf, layer));
     if (info.kind === "committed" && !options.readOnly) {
       throw new Failure("failed_precondition", `${attempt} for writing: it is committed`);
     }
@@ -221,7 +223,7 @@ export class TreeDriver implements StorageDriver {
 
   async usage(layer: LayerId, signal: AbortSignal): Promise<LayerUsage> {
     const shelf = await this.#up(signal);
-    ensureFound(`Cannot count layer ${layer}`, await shelf.find(layer));
+    ensureFound(`Cannot count layer ${layer}`, await this.#find(shelf, layer));
     return this.#trees.usage(shelf.content(layer), signal);
   }
 
@@ -229,21 +231,22 @@ export class TreeDriver implements StorageDriver {
     const attempt = `Cannot set the size limit of layer ${layer}`;
     const shelf = await this.#up(signal);
     ensureCanLimit(attempt, this.traits, sizeBytes);
-    const found = ensureActive(attempt, await shelf.find(layer));
+    const found = ensureActive(attempt, await this.#find(shelf, layer));
     await this.#settling.limit(shelf, found, sizeBytes, signal);
   }
 
   async changedSince(active: LayerId, since: LayerId, signal: AbortSignal): Promise<boolean> {
     const attempt = `Cannot compare layer ${active} with ${since}`;
     const shelf = await this.#up(signal);
-    ensureActive(attempt, await shelf.find(active));
-    ensureFound(attempt, await shelf.find(since));
+    ensureActive(attempt, await this.#find(shelf, active));
+    ensureFound(attempt, await this.#find(shelf, since));
     return this.#trees.hasChanged?.(shelf.content(active), shelf.content(since)) ?? true;
   }
 
   async list(signal: AbortSignal): Promise<readonly LayerInfo[]> {
     const shelf = await this.#up(signal);
     const { whole, damaged } = await shelf.list();
+    await this.#ensureSame(shelf);
     this.#damaged = damaged;
     return whole.map(({ info }) => info);
   }
@@ -267,6 +270,19 @@ export class TreeDriver implements StorageDriver {
     await this.#trees.ensureUp();
     // Meanwhile it may have been closed, or an open may have failed.
     return this.#ensureOpen();
+  }
+
+  /** Undefined only when it is surely absent: while a pool is taken down, all of its layers seem to be. */
+  async #find(shelf: Shelf, layer: LayerId): Promise<ShelvedLayer | undefined> {
+    const found = await shelf.find(layer);
+    if (found === undefined) await this.#ensureSame(shelf);
+    return found;
+  }
+
+  async #ensureSame(shelf: Shelf): Promise<void> {
+    await this.#trees.ensureUp();
+    if (this.#ensureOpen() === shelf) return;
+    throw new Failure("unavailable", "Cannot use the pool: it was opened again meanwhile");
   }
 
   #ensureOpen(): Shelf {
