@@ -1,9 +1,12 @@
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Background } from "../real/background.ts";
 import { succeeded } from "../real/command.ts";
 import { loadBusybox } from "../real/images.ts";
 import { Machine } from "../real/machine.ts";
+import { PLUGIN_DIRECTORY } from "../real/namespace.ts";
 import { PluginClient } from "./plugin-client.ts";
 
 /** File systems of the host's disk: on btrfs the pool is a directory of it, elsewhere a loop file on it. */
@@ -81,6 +84,18 @@ export class BenchHost implements AsyncDisposable {
   async startEngine(): Promise<void> {
     await this.machine.engine.start({ args: ["--data-root", this.disk("docker")] });
     await loadBusybox(this.machine);
+  }
+
+  /** Starts the plugin `bare`, which does nothing that it need not do, beside lagand. */
+  async startBarePlugin(): Promise<void> {
+    const { namespace } = this.machine;
+    const socketPath = `${PLUGIN_DIRECTORY}/bare.sock`;
+    const entry = join(import.meta.dirname, "bare-plugin.ts");
+    new Background(namespace.enter([process.execPath, entry, socketPath, this.disk("bare")]), {
+      env: namespace.env,
+      logFile: namespace.path("bare.log"),
+    });
+    while (!(await listens(namespace.inside(socketPath)))) await sleep(2);
   }
 
   connect(): Promise<PluginClient> {

@@ -1,18 +1,24 @@
 import { BenchHost, type HostFileSystem } from "./bench-host.ts";
 import { type Figure, median, quantile, type Table } from "./figure.ts";
 
-const PAIRS = 40;
+const ROUNDS = 40;
 const WARM_UP = 3;
 
-/** `docker run --rm -v VOLUME:/d busybox true` with a volume of ours and one of Docker's own driver, in turn. */
+/** Drivers that are compared: ours, Docker's own, and a plugin that does nothing, which tells what any plugin costs. */
+const SIDES = ["lagan", "local", "bare"] as const;
+
+type Side = (typeof SIDES)[number];
+
+/** `docker run --rm -v VOLUME:/d busybox true` with a volume of each driver, in turn. */
 export async function benchRun(): Promise<readonly Table[]> {
   const tables: Table[] = [];
   for (const fileSystem of ["btrfs", "ext4"] as const) {
     await using host = await BenchHost.create(fileSystem);
     await host.startLagand();
+    await host.startBarePlugin();
     await host.startEngine();
     tables.push({
-      title: `docker run on ${fileSystem} (${poolOf(fileSystem)}), ${PAIRS} pairs`,
+      title: `docker run on ${fileSystem} (${poolOf(fileSystem)}), ${ROUNDS} rounds`,
       rows: [...(await existing(host)), ...(await fresh(host))],
     });
   }
@@ -24,49 +30,50 @@ function poolOf(fileSystem: HostFileSystem): string {
 }
 
 async function existing({ machine }: BenchHost): Promise<readonly Figure[]> {
-  await machine.mustDocker("volume", "create", "-d", "lagan", "ours");
-  await machine.mustDocker("volume", "create", "-d", "local", "theirs");
-  const run = (volume: string) => () =>
-    machine.mustDocker("run", "--rm", "--network=none", "-v", `${volume}:/d`, "busybox", "true");
-  return compare("volume that exists", run("ours"), run("theirs"));
+  for (const side of SIDES) await machine.mustDocker("volume", "create", "-d", side, `of-${side}`);
+  return compare("volume that exists", (side) =>
+    machine.mustDocker("run", "--rm", "--network=none", "-v", `of-${side}:/d`, "busybox", "true"),
+  );
 }
 
 async function fresh({ machine }: BenchHost): Promise<readonly Figure[]> {
   let n = 0;
-  const run = (driver: string) => () =>
+  return compare("volume made by the run", (side) =>
     machine.mustDocker(
-      ...["run", "--rm", "--network=none", "--volume-driver", driver],
-      ...["-v", `${driver}-${n++}:/d`, "busybox", "true"],
-    );
-  return compare("volume made by the run", run("lagan"), run("local"));
+      ...["run", "--rm", "--network=none", "--volume-driver", side],
+      ...["-v", `${side}-${n++}:/d`, "busybox", "true"],
+    ),
+  );
 }
 
 async function compare(
   what: string,
-  ours: () => Promise<unknown>,
-  theirs: () => Promise<unknown>,
+  run: (side: Side) => Promise<unknown>,
 ): Promise<readonly Figure[]> {
-  const samples = { ours: [] as number[], theirs: [] as number[] };
-  for (let pair = -WARM_UP; pair < PAIRS; pair++) {
-    // Who goes first changes, so that neither has the better of what the other leaves.
-    const order = pair % 2 === 0 ? (["ours", "theirs"] as const) : (["theirs", "ours"] as const);
-    for (const side of order) {
+  const samples: Record<Side, number[]> = { lagan: [], local: [], bare: [] };
+  for (let round = -WARM_UP; round < ROUNDS; round++) {
+    // Who goes first changes, so that nobody has the better of what the others leave.
+    for (let turn = 0; turn < SIDES.length; turn++) {
+      const side = SIDES[(turn + round + SIDES.length * WARM_UP) % SIDES.length] ?? "local";
       const begin = performance.now();
-      await (side === "ours" ? ours() : theirs());
-      if (pair >= 0) samples[side].push(performance.now() - begin);
+      await run(side);
+      if (round >= 0) samples[side].push(performance.now() - begin);
     }
   }
-  const ratios = samples.ours.map((ms, n) => ms / (samples.theirs[n] ?? Number.NaN));
-  const spread = `${quantile(samples.ours, 0.25).toFixed(0)}-${quantile(samples.ours, 0.75).toFixed(0)} against ${quantile(samples.theirs, 0.25).toFixed(0)}-${quantile(samples.theirs, 0.75).toFixed(0)} ms (middle half)`;
+  const times = SIDES.map((side): Figure => {
+    const [low, high] = [0.25, 0.75].map((share) => quantile(samples[side], share).toFixed(0));
+    const note = `middle half ${low}-${high} ms`;
+    return { what: `${what}: ${side}`, value: median(samples[side]), unit: "ms", note };
+  });
+  const ratio = (a: Side, b: Side): Pick<Figure, "value" | "unit" | "note"> => {
+    const each = samples[a].map((ms, n) => ms / (samples[b][n] ?? Number.NaN));
+    const value = median(samples[a]) / median(samples[b]);
+    return { value, unit: "ratio", note: `median of the ratios ${median(each).toFixed(3)}` };
+  };
   return [
-    { what: `${what}: lagan`, value: median(samples.ours), unit: "ms", note: spread },
-    { what: `${what}: local`, value: median(samples.theirs), unit: "ms" },
-    {
-      what: `${what}: ratio of the medians`,
-      value: median(samples.ours) / median(samples.theirs),
-      unit: "ratio",
-      target: { atMost: 1.05 },
-    },
-    { what: `${what}: median of the ratios`, value: median(ratios), unit: "ratio" },
+    ...times,
+    { what: `${what}: lagan / local`, ...ratio("lagan", "local"), target: { atMost: 1.05 } },
+    { what: `${what}: bare / local, the floor of any plugin`, ...ratio("bare", "local") },
+    { what: `${what}: lagan / bare`, ...ratio("lagan", "bare") },
   ];
 }

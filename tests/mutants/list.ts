@@ -27,11 +27,11 @@ export const MUTANTS: readonly Mutant[] = [
     file: VOLUMES,
     before: `    await pools
       .get(volume.spec.pool)
-      .prepare(volume.head, { parent: null, sizeBytes, owner }, signal);
+      .prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes, owner }, signal);
     const ready`,
     after: `    pools
       .get(volume.spec.pool)
-      .prepare(volume.head, { parent: null, sizeBytes, owner }, signal)
+      .prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes, owner }, signal)
       .catch(() => undefined);
     const ready`,
     breaks: "The record says ready before the layer is there.",
@@ -45,16 +45,16 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "name-kept-at-rename",
-    file: VOLUMES,
-    before: "[freeName(name), claimName(volume.name, volume.id)]",
-    after: "[claimName(volume.name, volume.id)]",
+    file: "src/services/families.ts",
+    before: "        freeName(volume.name),\n        claimName(to, volume.id),\n",
+    after: "        claimName(to, volume.id),\n",
     breaks: "A renamed volume keeps its old name as well.",
   },
   {
     name: "rename-without-use-check",
-    file: VOLUMES,
-    before: `if (renamed) await mounts.ensureUnused(found.value, "rename", { askEngines: true }, signal);`,
-    after: "",
+    file: "src/services/families.ts",
+    before: `      await this.#parts.mounts.ensureUnused(line, "rename", { askEngines: true }, signal);\n`,
+    after: "      void line;\n",
     breaks: "A volume is renamed under a container.",
   },
   {
@@ -67,8 +67,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "remove-protected",
     file: VOLUMES,
-    before: "if (found.value.protected) {",
-    after: "if (found.value.protected && options.askEngines) {",
+    before: "      ensureUnprotected(found.value);\n",
+    after: "      if (options.askEngines) ensureUnprotected(found.value);\n",
     breaks: "Protection holds only against people.",
   },
   {
@@ -95,8 +95,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "limit-not-asked-for",
     file: VOLUMES,
-    before: ".prepare(volume.head, { parent: null, sizeBytes, owner }, signal);",
-    after: ".prepare(volume.head, { parent: null, sizeBytes: null, owner }, signal);",
+    before: ".prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes, owner }, signal);",
+    after:
+      ".prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes: null, owner }, signal);",
     breaks: "A size limit is recorded and never set.",
   },
   {
@@ -162,16 +163,18 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "purge-forgets-layer",
     file: TRASH,
-    before: "    await pools.get(volume.spec.pool).remove(volume.head, signal);\n",
-    after: "    pools.get(volume.spec.pool);\n",
+    before:
+      "    for (const layer of new Set([volume.head, ...heads])) await driver.remove(layer, signal);\n",
+    after: "    void heads;\n",
     breaks: "A purge drops the record and leaves the layer.",
   },
   {
     name: "record-before-layer-at-purge",
     file: TRASH,
-    before: "    await pools.get(volume.spec.pool).remove(volume.head, signal);\n",
+    before:
+      "    for (const layer of new Set([volume.head, ...heads])) await driver.remove(layer, signal);\n",
     after:
-      "    void pools.get(volume.spec.pool).remove(volume.head, signal).catch(() => undefined);\n",
+      "    for (const layer of new Set([volume.head, ...heads])) void driver.remove(layer, signal).catch(() => undefined);\n",
     breaks: "A purge drops the record before the layer is gone.",
   },
   {
@@ -184,8 +187,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "no-resume-of-purges",
     file: RECONCILE,
-    before: "            await trash.resumePurge(operation, signal);\n",
-    after: "",
+    before: "        return trash.resumePurge(operation, signal);\n",
+    after: "        return Promise.resolve(void trash);\n",
     breaks: "A purge that a crash cut off stays half done.",
   },
   {
@@ -218,7 +221,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "users-not-seen",
-    file: MOUNTS,
+    file: "src/services/mount-place.ts",
     before: "return entry.device === place.device && isInside(entry.root, place.root);",
     after: "return entry.device === place.device && entry.root === place.device;",
     breaks: "Mount tables are read and nobody is found in them.",
@@ -285,8 +288,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "records-before-pools",
     file: RECONCILE,
-    before: "const owned = new Set(volumes.map(({ head }) => head));",
-    after: "const owned = new Set(volumes.slice(1).map(({ head }) => head));",
+    before: "      ...volumes.map(({ head }) => head),\n",
+    after: "      ...volumes.slice(1).map(({ head }) => head),\n",
     breaks: "A volume's own layer is reported as nobody's.",
   },
   {

@@ -110,6 +110,38 @@ it("F22 a pool whose file is gone, cut short or full of noise at the start is fa
   expect(await readFile(`${await contentOf("data")}/kept`, "utf8")).toBe("kept");
 });
 
+it("F20 a disk that fills up under a sparse pool is warned of long before; other pools work on, and it serves again when there is room", {
+  timeout: TEST_MS,
+}, async () => {
+  const { lagand } = machine;
+  const host = machine.path("host");
+  await must("truncate", "-s", "512M", machine.path("host.img"));
+  await must("mkfs.ext4", "-q", "-m", "0", machine.path("host.img"));
+  await must("mkdir", "-p", host, machine.path("state/pools/fast"));
+  await must("mount", "-o", "loop", machine.path("host.img"), host);
+  await must("mount", "--bind", host, machine.path("state/pools/fast"));
+  await lagand.start({ config: TWO_POOLS.replace("256M", "400M") });
+  await makeVolume(lagand, "data", "fast");
+  const content = await contentOf("data");
+  await writeFile(`${content}/kept`, "kept", { flush: true });
+  await must("fallocate", "-l", "300M", `${host}/others`);
+  await becomes("fast", /^warning: .*may still grow by .*make room/);
+  expect(await findings(lagand)).toMatch(/warn pool fast: .*may still grow by/);
+
+  await machine.run(["sh", "-c", `cat /dev/zero >${host}/more`]);
+  // What is written now comes to nothing. When btrfs gives up for it, the pool is faulted (tests/real/driver-btrfs.test.ts).
+  await expect(
+    writeFile(`${content}/large`, Buffer.alloc(128 * MIB, "x"), { flush: true }),
+  ).rejects.toThrow();
+  expect(await findings(lagand)).toMatch(/(warn|error) pool fast: /);
+  await makeVolume(lagand, "beside");
+
+  await must("rm", `${host}/others`, `${host}/more`);
+  await becomes("fast", /^(ok|warning|up)/);
+  expect(await readFile(`${await contentOf("data")}/kept`, "utf8")).toBe("kept");
+  await makeVolume(lagand, "after", "fast");
+});
+
 /** Puts a FUSE file system over a directory whose server never answers. @returns What ends the server. */
 async function mountDead(target: string): Promise<() => void> {
   const fd = openSync("/dev/fuse", "r+");

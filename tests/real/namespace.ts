@@ -190,6 +190,10 @@ function unref(stream: object): void {
 const ANCHOR = `
 set -e
 dir=$1 name=\${1##*/}
+# Copies of what other tests have mounted at the moment: they would keep it busy, and a dead file system alive.
+grep -o " /tmp/lt-[^ ]*" /proc/self/mountinfo | tac | while read -r other; do
+  umount -l "$other" 2>/dev/null || true
+done
 for part in ${COVERED.join(" ")}; do
   mount -t overlay -o "lowerdir=/$part,upperdir=$dir/$part,workdir=$dir/$part.work" "$name" "/$part"
 done

@@ -38,7 +38,7 @@ function placeOf(
     case "device":
       return new Mounted(poolDirectory, new Device(source.device, ports), ports);
     case "file": {
-      const file = new LoopFile(`${poolDirectory}/pool.img`, source.sizeBytes, ports);
+      const file = new LoopFile(`${poolDirectory}/pool.img`, source, ports);
       return new Mounted(poolDirectory, file, ports);
     }
   }

@@ -1,24 +1,35 @@
 import { Failure } from "../../core/failure.ts";
 import type { MountEntry } from "../../core/ports/kernel.ts";
 import type { DriverFacts, PoolHealth } from "../../core/ports/storage-driver.ts";
+import { formatBytes } from "../../core/size.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import { sparseRoom } from "../shared/sparse-room.ts";
 import type { Backing } from "./backing.ts";
 import { formatBtrfs } from "./format.ts";
 
-/** A sparse file on the host's file system, behind a loop device. */
+/** Longest that a file system may take to set room aside. */
+const RESERVE_TIMEOUT_MS = 600_000;
+
+/** What a loop file is made with; how large it is counts only then. */
+interface LoopFileOptions {
+  readonly sizeBytes: number;
+  /** It takes all of its room when it is made, and keeps it. */
+  readonly reserved: boolean;
+}
+
+/** A file on the host's file system, behind a loop device: sparse, unless its room is reserved. */
 export class LoopFile implements Backing {
-  /** So that what is deleted in the pool gives the host its room back. */
-  readonly mountOptions: readonly string[] = ["discard=async"];
+  readonly mountOptions: readonly string[];
   readonly #file: string;
-  readonly #sizeBytes: number;
+  readonly #options: LoopFileOptions;
   readonly #ports: DriverPorts;
   #device = "";
 
-  /** @param sizeBytes Counts when the file is made. */
-  constructor(file: string, sizeBytes: number, ports: DriverPorts) {
+  constructor(file: string, options: LoopFileOptions, ports: DriverPorts) {
     this.#file = file;
-    this.#sizeBytes = sizeBytes;
+    this.#options = options;
+    // What is deleted in a sparse pool gives the host its room back; one that reserved its room keeps it.
+    this.mountOptions = [options.reserved ? "nodiscard" : "discard=async"];
     this.#ports = ports;
   }
 
@@ -85,9 +96,25 @@ export class LoopFile implements Backing {
     const { files, exec } = this.#ports;
     const unfinished = `${this.#file}.new`;
     await files.remove(unfinished);
-    await files.createSparse(unfinished, this.#sizeBytes);
+    await files.createSparse(unfinished, this.#options.sizeBytes);
     await formatBtrfs(exec, unfinished, signal);
+    if (this.#options.reserved) await this.#reserve(unfinished, signal);
     signal.throwIfAborted();
     await files.rename(unfinished, this.#file);
+  }
+
+  async #reserve(path: string, signal: AbortSignal): Promise<void> {
+    const { files, exec } = this.#ports;
+    const { sizeBytes } = this.#options;
+    const argv = ["fallocate", "--length", String(sizeBytes), path] as const;
+    const { code, stderr } = await exec.run(argv, { timeoutMs: RESERVE_TIMEOUT_MS }, signal);
+    if (code === 0) return;
+    // What it got before the disk was full would keep others from working.
+    await files.remove(path);
+    throw new Failure(
+      "resource_exhausted",
+      `Cannot reserve ${formatBytes(sizeBytes)} for the pool's file ${this.#file}: its disk has no room for it; make room, or leave reserve out`,
+      { cause: new Error(stderr) },
+    );
   }
 }

@@ -7,7 +7,9 @@ it("takes a device, a size, or neither", () => {
     kind: "device",
     device: "/dev/disk/by-id/x",
   });
-  expect(parseBtrfsOptions({ size: "1G" })).toEqual({ kind: "file", sizeBytes: 1024 ** 3 });
+  const file = { kind: "file", sizeBytes: 1024 ** 3 };
+  expect(parseBtrfsOptions({ size: "1G" })).toEqual({ ...file, reserved: false });
+  expect(parseBtrfsOptions({ size: "1G", reserve: "true" })).toEqual({ ...file, reserved: true });
 });
 
 it.each([

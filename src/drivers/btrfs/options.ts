@@ -12,17 +12,33 @@ export type BtrfsSource =
   | { readonly kind: "directory" }
   /** A disk or partition, empty or with btrfs. */
   | { readonly kind: "device"; readonly device: string }
-  /** A sparse file in the pool's directory, attached to a loop device. `sizeBytes` counts when it is made. */
-  | { readonly kind: "file"; readonly sizeBytes: number };
+  /**
+   * A file in the pool's directory, attached to a loop device. `sizeBytes` counts when it is made. `reserved`: it takes
+   * all of its room at once and keeps it; else it is sparse.
+   */
+  | { readonly kind: "file"; readonly sizeBytes: number; readonly reserved: boolean };
 
 /**
- * `device=/dev/…`: that disk. `size=…`: a loop file of that size. Neither: the pool's directory.
+ * `device=/dev/…`: that disk. `size=…`: a loop file of that size, with `reserve=true` not a sparse one. Neither: the
+ * pool's directory.
  *
  * @throws {Failure} `invalid_argument` for both together, other options, or values that cannot be.
  */
 export function parseBtrfsOptions(options: DriverOptions): BtrfsSource {
-  ensureKnown("btrfs", options, ["device", "size"]);
-  const { device, size } = options;
+  ensureKnown("btrfs", options, ["device", "size", "reserve"]);
+  const { device, size, reserve = "false" } = options;
+  if (reserve !== "true" && reserve !== "false") {
+    throw new Failure(
+      "invalid_argument",
+      `Cannot use ${quote(reserve)} as reserve: write true or false`,
+    );
+  }
+  if (reserve === "true" && size === undefined) {
+    throw new Failure(
+      "invalid_argument",
+      "Cannot reserve room without a size: the option is for a loop file",
+    );
+  }
   if (device !== undefined && size !== undefined) {
     throw new Failure(
       "invalid_argument",
@@ -45,5 +61,5 @@ export function parseBtrfsOptions(options: DriverOptions): BtrfsSource {
       `Cannot make a loop file of ${formatBytes(sizeBytes)}: btrfs needs at least ${formatBytes(LOOP_FILE_MIN_BYTES)}`,
     );
   }
-  return { kind: "file", sizeBytes };
+  return { kind: "file", sizeBytes, reserved: reserve === "true" };
 }
