@@ -30,7 +30,7 @@ const ALONE: readonly string[] = [
 const BLOCKING: string = "--blocking-factor=128";
 /** What the scripts end with when tar could not be started. */
 const NO_BOX_STATUS = 70;
-/** What one that a signal ended is said to have ended with. */
+/** What one that a signal ended is said to have ended with, or less than it. */
 const KILLED_STATUS = 128;
 
 /** Without names for users and groups: ACLs are then written with numbers, as owners are. */
@@ -146,7 +146,13 @@ export class BoxedTar {
     if (status === NO_BOX_STATUS) {
       return new Failure("failed_precondition", `Cannot ${doing}: ${quoted(line)}`);
     }
-    const why = line.replace(/^\S*tar: /, "");
+    if (status !== null && status >= KILLED_STATUS) {
+      return new Failure("aborted", `Cannot ${doing}: tar was ended by a signal; try again`);
+    }
+    const why = line
+      .replace(/^\S*tar: /, "")
+      // The first that a full file system takes is a part.
+      .replace(/Wrote only \d+ of \d+ bytes$/, "No space left on device");
     const code = CODE_OF_REASON[why.slice(why.lastIndexOf(": ") + 2)] ?? fallback;
     const said = why === "" ? `tar ended with status ${status}` : quoted(why);
     return new Failure(code, `Cannot ${doing}: ${said}`);

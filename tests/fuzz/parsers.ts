@@ -13,6 +13,7 @@ import { parseBtrfsOptions } from "../../src/drivers/btrfs/options.ts";
 import { formatLayerRecord, parseLayerRecord } from "../../src/drivers/shared/layer-record.ts";
 import { parseConfig } from "../../src/host/config.ts";
 import { parseMountInfo } from "../../src/host/mountinfo.ts";
+import { ARCHIVE_PROPERTIES } from "./archives.ts";
 import { DOOR_PROPERTIES } from "./doors.ts";
 import { type Property, parsed } from "./property.ts";
 import { anyText, near, nearJson, objectNear } from "./texts.ts";
@@ -220,4 +221,5 @@ export const PROPERTIES: Readonly<Record<string, Property>> = {
     assert.equal(isUtf8(text), Buffer.from(text).toString() === text);
   }),
   ...DOOR_PROPERTIES,
+  ...ARCHIVE_PROPERTIES,
 };

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -163,6 +163,31 @@ describe("a volume in use", () => {
     });
     await expect(driver.resize(A, 300 * MIB, LIVE)).rejects.toMatchObject(REFUSED);
     expect((await driver.list(LIVE))[0]?.sizeBytes).toBe(400 * MIB);
+  });
+
+  it("is full at its size, and has room again when something is deleted", async () => {
+    const driver = await opened(XFS, { fs: "xfs", size: "300M" });
+    await prepare(driver, A);
+    const fill = (root: string) =>
+      run("dd", ["if=/dev/zero", `of=${join(root, "large")}`, "bs=1M", "oflag=direct"]);
+    await within(driver, A, async (root) => {
+      await expect(fill(root)).rejects.toThrow("No space left on device");
+      const { size } = await stat(join(root, "large"));
+      expect(size).toBeGreaterThan(200 * MIB);
+      expect(size).toBeLessThan(300 * MIB);
+      await rm(join(root, "large"));
+      await writeFile(join(root, "file"), Buffer.alloc(MIB));
+    });
+    await driver.commit(A, B, LIVE);
+    await driver.prepare(
+      C,
+      { parent: B, sizeBytes: 400 * MIB, owner: { uid: 0, gid: 0, mode: 0o755 } },
+      LIVE,
+    );
+    await within(driver, C, async (root) => {
+      expect((await hostKernel.statFileSystem(root)).totalBytes).toBeGreaterThan(320 * MIB);
+      expect(await readdir(root)).toEqual(["file"]);
+    });
   });
 
   it("grows on ext4 where this process may, and else says what it lacks", async () => {

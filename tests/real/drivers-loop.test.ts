@@ -21,6 +21,7 @@ const TRAITS: DriverTraits = {
 };
 const XFS_HOST = ["mkfs.xfs", "-q", "-m", "reflink=1"] as const;
 const EXT4_HOST = ["mkfs.ext4", "-q"] as const;
+const BTRFS_HOST = ["mkfs.btrfs", "-q"] as const;
 
 /** Images of this kind on a host's disk. Small ones keep small blocks and journals, so that they can shrink far. */
 async function fresh(
@@ -55,4 +56,28 @@ storageDriverConformance("loop, ext4 on ext4", {
   onDisk: true,
   faultModes: [],
   fresh: () => fresh(EXT4_HOST, { size: "24M" }),
+});
+
+const TOO_SMALL =
+  "mkfs.xfs makes nothing as small as the suite's limits; driver-loop.test.ts fills and resizes one";
+const CUT = "a power cut right after it takes nothing back";
+
+storageDriverConformance("loop, xfs on btrfs", {
+  traits: TRAITS,
+  onDisk: true,
+  faultModes: [],
+  exempt: {
+    "8 the limit stops the writer, not its neighbour, and deleting makes room": TOO_SMALL,
+    "8 preparing again brings the size to what is asked": TOO_SMALL,
+    "18 the limit can grow, shrink and go, also of a full layer": TOO_SMALL,
+    "18 a limit below what is there is refused and changes nothing": TOO_SMALL,
+    "18 a limit holds after the pool was closed and opened by a new daemon": TOO_SMALL,
+    "18 a layer from a parent has a limit of its own": TOO_SMALL,
+    [`3 prepare with a limit: ${CUT}`]: TOO_SMALL,
+    [`3 resize to a limit: ${CUT}`]: TOO_SMALL,
+    [`3 resize to none: ${CUT}`]: TOO_SMALL,
+    "17 usage follows what is written":
+      "mkfs.xfs takes 64 MiB for its log at once, more than the test writes; the same is tested with ext4",
+  },
+  fresh: () => fresh(BTRFS_HOST, { fs: "xfs", size: "300M" }),
 });

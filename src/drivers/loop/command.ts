@@ -13,18 +13,19 @@ const MEANING: readonly (readonly [RegExp, FailureCode])[] = [
 ];
 
 /**
- * Runs a command on an image. What is begun is done to its end: half of a copy or of a resize is of no use.
+ * Runs a command on an image.
  *
  * @param attempt What it is for, as the beginning of a sentence.
+ * @param options `done`: the statuses that are success, 0 unless told; `signal`: for what may be broken off.
  * @throws {Failure} when it exits with another status than `done`, with its last words.
  */
 export async function work(
   exec: Exec,
   attempt: string,
   argv: readonly [string, ...string[]],
-  done: readonly number[] = [0],
+  options: { readonly done?: readonly number[]; readonly signal?: AbortSignal } = {},
 ): Promise<string> {
-  const signal = new AbortController().signal;
+  const { done = [0], signal = new AbortController().signal } = options;
   const { code, stdout, stderr } = await exec.run(argv, { timeoutMs: COMMAND_TIMEOUT_MS }, signal);
   if (done.includes(code)) return stdout;
   const text = `${stderr}\n${stdout}`;

@@ -127,7 +127,7 @@ export class ImageSize {
       const nowBytes = await this.#sizeOf(copy);
       const resize = ["truncate", `--size=${sizeBytes}`, copy] as const;
       if (sizeBytes > nowBytes) await work(exec, attempt, resize);
-      await work(exec, attempt, ["e2fsck", "-f", "-p", copy], CHECKED);
+      await work(exec, attempt, ["e2fsck", "-f", "-p", copy], { done: CHECKED });
       await work(exec, attempt, ["resize2fs", copy, `${Math.floor(sizeBytes / 4096) * 4}K`]);
       if (sizeBytes < nowBytes) await work(exec, attempt, resize);
       await work(exec, attempt, ["sync", copy]);

@@ -125,8 +125,13 @@ export class LoopTrees implements Trees {
     await work(exec, attempt, ["sync", path]);
   }
 
-  async copy(source: string, target: string, options: { readonly live?: boolean }): Promise<void> {
-    if (options.live !== true) return this.#copy(source, target);
+  async copy(
+    source: string,
+    target: string,
+    options: { readonly live?: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (options.live !== true) return this.#copy(source, target, signal);
     const entry = await this.#mounts.find(source);
     const where = entry === undefined ? source : `what is mounted at ${entry.mountPoint}`;
     const attempt = `Cannot take a snapshot of ${where}`;
@@ -142,7 +147,7 @@ export class LoopTrees implements Trees {
     }
     await this.#mounts.ensureUnused(source, attempt);
     await this.#mounts.flush(source);
-    await this.#copy(source, target);
+    await this.#copy(source, target, signal);
   }
 
   async mounts(
@@ -243,11 +248,14 @@ export class LoopTrees implements Trees {
   }
 
   /** A durable copy of an image that nobody writes to. */
-  async #copy(source: string, target: string): Promise<void> {
+  async #copy(source: string, target: string, signal?: AbortSignal): Promise<void> {
     const { exec, kernel } = this.#ports;
     const attempt = `Cannot copy ${source}`;
     if (this.#reflink) await kernel.cloneFile(source, target);
-    else await work(exec, attempt, ["cp", "--sparse=always", "--", source, target]);
+    else {
+      const argv = ["cp", "--sparse=always", "--", source, target] as const;
+      await work(exec, attempt, argv, signal === undefined ? {} : { signal });
+    }
     await work(exec, attempt, ["sync", target]);
   }
 
