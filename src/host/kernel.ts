@@ -34,6 +34,7 @@ export const hostKernel: Kernel = {
   cloneFile: (source, target) => syscallThreads.call("cloneFile", source, target),
   cloneFrozen: (frozen, source, target) =>
     withThawKeeper(frozen, () => syscallThreads.call("cloneFrozen", frozen, source, target)),
+  exclusiveBytes: (path) => syscallThreads.call("exclusiveBytes", path),
   thaw: (path) => syscallThreads.call("thaw", path),
   attachLoop: (file) => syscallThreads.call("attachLoop", file),
   findLoops: (file) => syscallThreads.call("findLoops", file),

@@ -21,6 +21,7 @@ export {
   snapshotSubvolume,
   subvolumeUsage,
 } from "./syscalls-btrfs.ts";
+export { exclusiveBytes } from "./syscalls-extents.ts";
 export { cloneFrozen, thaw } from "./syscalls-freeze.ts";
 export { attachLoop, detachLoop, findLoops } from "./syscalls-loop.ts";
 export { cloneFile, mountRequest, unmountTarget } from "./syscalls-mount.ts";

@@ -107,7 +107,8 @@ function growImage(fileSystem: SimFileSystem, usedBytes: number, path: string): 
   }
 }
 
-function bytesOfItsOwn(node: SimNode): number {
+/** Bytes of a file that nothing else holds. */
+export function bytesOfItsOwn(node: SimNode): number {
   const { extent } = node.attributes.content;
   if (extent === null || extent.holders.size > 1) return 0;
   return extent.holders.get(node.tree) === 1 ? extent.sizeBytes : 0;

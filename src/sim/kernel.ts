@@ -8,6 +8,7 @@ import type {
   QuotaUsage,
   SubvolumeInfo,
 } from "../core/ports/kernel.ts";
+import { bytesOfItsOwn } from "./accounting.ts";
 import { failureOf } from "./errno.ts";
 import type { SimFileSystem } from "./file-system.ts";
 import type { Incarnation } from "./incarnation.ts";
@@ -94,6 +95,14 @@ export class SimKernel implements Kernel {
       fileSystem.commit();
       this.#clone(source, target);
       return 0;
+    });
+  }
+
+  exclusiveBytes(path: string): Promise<number> {
+    return this.#incarnation.call(() => {
+      const node = this.#node("count", path);
+      if (node.kind !== "file") throw failureOf("count", path, "EINVAL");
+      return bytesOfItsOwn(node);
     });
   }
 

@@ -31,6 +31,21 @@ export function kernelFileSystems(check: Check): void {
     });
   });
 
+  check("25 tells the bytes that only one file holds", async (given) => {
+    const { kernel, files, root, plain, write } = given;
+    await write(`${root}/a`, 4 * MIB);
+    await expect.poll(() => kernel.exclusiveBytes(`${root}/a`)).toBe(4 * MIB);
+    await kernel.cloneFile(`${root}/a`, `${root}/b`);
+    await expect.poll(() => kernel.exclusiveBytes(`${root}/a`)).toBe(0);
+    await expect.poll(() => kernel.exclusiveBytes(`${root}/b`)).toBe(0);
+    await files.remove(`${root}/a`);
+    await expect.poll(() => kernel.exclusiveBytes(`${root}/b`), { timeout: 40_000 }).toBe(4 * MIB);
+    await write(`${plain}/a`, MIB / 2);
+    expect(await kernel.exclusiveBytes(`${plain}/a`)).toBe(MIB / 2);
+    await fails(kernel.exclusiveBytes(`${root}/none`), "not_found", `${root}/none`);
+    await fails(kernel.exclusiveBytes(root), "invalid_argument", root);
+  });
+
   check("8 clones to nothing that is there, and from nothing that is not", async (given) => {
     const { kernel, files, root, plain } = given;
     await files.writeText(`${root}/a`, "a");

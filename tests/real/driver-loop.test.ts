@@ -213,6 +213,27 @@ describe("a volume in use", () => {
   });
 });
 
+describe("usage", () => {
+  it("tells what removing a volume would free, which is not what its snapshots hold too", async () => {
+    const driver = await opened(XFS, { size: "64M" });
+    await prepare(driver, A);
+    await within(driver, A, async (root) => {
+      await writeFile(join(root, "file"), Buffer.alloc(8 * MIB, "x"));
+      await run("sync", ["--file-system", root]);
+    });
+    const freed = async (layer: LayerId) => (await driver.usage(layer, LIVE)).exclusiveBytes;
+    expect(await freed(A)).toBeGreaterThan(8 * MIB);
+    await driver.snapshot(A, B, LIVE);
+    for (const layer of [A, B]) {
+      const { referencedBytes, exclusiveBytes } = await driver.usage(layer, LIVE);
+      expect(referencedBytes).toBeGreaterThan(8 * MIB);
+      expect(exclusiveBytes).toBeLessThan(2 * MIB);
+    }
+    await driver.remove(A, LIVE);
+    await expect.poll(() => freed(B), { timeout: 20_000 }).toBeGreaterThan(8 * MIB);
+  });
+});
+
 describe("a daemon that comes after one that died", () => {
   it("thaws what was left frozen, and takes down what was left mounted", async () => {
     const driver = await opened(XFS, { size: "24M" });

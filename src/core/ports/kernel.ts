@@ -105,6 +105,11 @@ export interface Kernel {
    *     one that cannot be frozen: `unimplemented`.
    */
   cloneFrozen(frozen: string, source: string, target: string): Promise<number>;
+  /**
+   * 25. Bytes allocated to a regular file that no other file shares: what its removal would free. Where the file system
+   *     cannot tell, all that are allocated. May lag behind writers by the file system's commit interval.
+   */
+  exclusiveBytes(path: string): Promise<number>;
   /** 24. Thaws the file system of the directory `path`, whoever froze it; not frozen is success. */
   thaw(path: string): Promise<void>;
 

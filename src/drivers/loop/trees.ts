@@ -192,7 +192,9 @@ export class LoopTrees implements Trees {
 
   async usage(path: string): Promise<LayerUsage> {
     const { allocatedBytes } = await this.#get(path);
-    return { referencedBytes: allocatedBytes, exclusiveBytes: allocatedBytes };
+    if (!this.#reflink) return { referencedBytes: allocatedBytes, exclusiveBytes: allocatedBytes };
+    const exclusiveBytes = await this.#ports.kernel.exclusiveBytes(path);
+    return { referencedBytes: allocatedBytes, exclusiveBytes };
   }
 
   async remove(path: string): Promise<void> {
