@@ -63,7 +63,7 @@ async function within<T>(
 }
 
 describe("snapshots of a volume in use", () => {
-  it("are each a beginning of what its writer has acknowledged, 50 times in a row", {
+  it("are each a beginning of what its writer has acknowledged, 200 times in a row", {
     timeout: 300_000,
   }, async () => {
     const driver = await opened(XFS, { size: "64M" });
@@ -71,7 +71,7 @@ describe("snapshots of a volume in use", () => {
     await within(driver, A, async (root) => {
       const writer = await RecordWriter.start(root);
       try {
-        for (let round = 0; round < 50; round++) {
+        for (let round = 0; round < 200; round++) {
           await writer.more(5);
           const before = writer.acknowledged;
           await driver.snapshot(A, B, LIVE);
@@ -79,11 +79,13 @@ describe("snapshots of a volume in use", () => {
           const last = lastRecord(await within(driver, B, readRecords, true));
           expect(last).toBeGreaterThanOrEqual(before);
           expect(last).toBeLessThanOrEqual(after);
-          await prepare(driver, C, B);
-          // A clone for writing has its journal replayed; a snapshot needs none of that, and shows the same.
-          expect(lastRecord(await within(driver, C, readRecords))).toBe(last);
+          if (round % 10 === 0) {
+            // A clone for writing has its journal replayed; a snapshot needs none of that, and shows the same.
+            await prepare(driver, C, B);
+            expect(lastRecord(await within(driver, C, readRecords))).toBe(last);
+            await driver.remove(C, LIVE);
+          }
           await driver.remove(B, LIVE);
-          await driver.remove(C, LIVE);
         }
       } finally {
         await writer.stop();
