@@ -24,6 +24,8 @@ export class RecordWriter {
     const paths = Array.from({ length: FILES }, (_, index) => fileOf(directory, index));
     const writer = new RecordWriter(await Promise.all(paths.map((path) => open(path, "ax"))));
     writer.#running = writer.#run();
+    // What went wrong is told by more() and stop().
+    writer.#running.catch(() => undefined);
     return writer;
   }
 

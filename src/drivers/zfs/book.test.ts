@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { type LayerId, parseId } from "../../core/id.ts";
-import { Book, freeName, type Head, isOurs, isSpare, parseHead } from "./book.ts";
+import { Book, freeName, type Head, isOurs, layerOfSnapshot, parseHead } from "./book.ts";
 import {
   formatLayerProperty,
   LAYER_PROPERTY,
@@ -15,7 +15,8 @@ const ACTIVE: LayerProperty = { state: "active", id: A, first: A, parent: C };
 
 function head(property: Head["property"], rest: Partial<Head> = {}): Head {
   return {
-    ...{ name: A, property, origin: null, limitBytes: null, readOnly: false, snapshots: [] },
+    ...{ name: A, property, origin: null, limitBytes: null, readOnly: false },
+    ...{ snapshots: [], deferred: [] },
     ...rest,
   };
 }
@@ -53,8 +54,8 @@ it("reads a dataset from its properties", () => {
 });
 
 it("tells a dataset and its snapshots as layers, and an administrator's snapshots not", () => {
-  const snapshots = [B, "source", `${C}.removed`, "daily-1"];
-  const book = new Book([head(ACTIVE, { snapshots, limitBytes: 5 })]);
+  const snapshots = [`${B}.2`, "source", "daily-1"];
+  const book = new Book([head(ACTIVE, { snapshots, deferred: [B, C], limitBytes: 5 })]);
   expect(book.layers().map(({ info }) => info)).toEqual([
     { id: A, kind: "active", parent: C, sizeBytes: 5 },
     { id: B, kind: "committed", parent: C, sizeBytes: null },
@@ -87,7 +88,9 @@ it("follows changes", () => {
 it("knows its own names", () => {
   for (const name of [A, `${A}.2`, `${A}.reader`]) expect(isOurs(name)).toBe(true);
   for (const name of ["anchor", "data", `${A}x`, `${A}.old`, ""]) expect(isOurs(name)).toBe(false);
-  for (const name of ["source", `${A}.removed`, `${A}.removed.2`]) expect(isSpare(name)).toBe(true);
-  for (const name of [A, "daily", "removed"]) expect(isSpare(name)).toBe(false);
+  for (const name of [A, `${A}.2`]) expect(layerOfSnapshot(name)).toBe(A);
+  for (const name of ["source", "daily", `${A}.old`]) {
+    expect(layerOfSnapshot(name)).toBeUndefined();
+  }
   expect(freeName("x", (name) => ["x", "x.2"].includes(name))).toBe("x.3");
 });

@@ -15,6 +15,8 @@ export interface Head {
   readonly readOnly: boolean;
   /** Oldest first. */
   readonly snapshots: readonly string[];
+  /** Snapshots that are destroyed and go when nothing is made from them any more (`zfs destroy -d`). */
+  readonly deferred: readonly string[];
 }
 
 /** A layer, and where it is: a dataset, or a snapshot of one. */
@@ -40,8 +42,6 @@ export function readerOf(layer: LayerId): string {
 }
 
 const READER = ".reader";
-/** End of the name of a snapshot that is no layer any more, and stays for those made from it. */
-const REMOVED = /\.removed(\.\d+)?$/;
 
 /** True of a dataset that this driver made: an administrator's are let alone. */
 export function isOurs(name: string): boolean {
@@ -53,9 +53,10 @@ export function isReader(name: string): boolean {
   return name.endsWith(READER);
 }
 
-/** True of a snapshot that goes when nothing is made from it any more. */
-export function isSpare(snapshot: string): boolean {
-  return snapshot === SOURCE_SNAPSHOT || REMOVED.test(snapshot);
+/** The layer that a snapshot is by its name, `ID` or `ID.2`; undefined: none, as an administrator's. */
+export function layerOfSnapshot(snapshot: string): LayerId | undefined {
+  const id = snapshot.slice(0, 36);
+  return isId(id) && /^(\.\d+)?$/.test(snapshot.slice(36)) ? (id as LayerId) : undefined;
 }
 
 /** The first of `NAME`, `NAME.2`, `NAME.3`… that is free. */
@@ -78,6 +79,7 @@ export function parseHead(base: string, name: string, values: ReadonlyMap<string
     limitBytes: limitBytes > 0 ? limitBytes : null,
     readOnly: values.get("readonly") === "on",
     snapshots: [],
+    deferred: [],
   };
 }
 
@@ -144,8 +146,8 @@ function layersOf(head: Head): readonly ZfsLayer[] {
   const { state, id, first, parent } = property;
   const committedFrom = first;
   const snapshots = head.snapshots.flatMap((snapshot): readonly ZfsLayer[] => {
-    if (!isId(snapshot)) return [];
-    const layer = snapshot as LayerId;
+    const layer = layerOfSnapshot(snapshot);
+    if (layer === undefined) return [];
     const info: LayerInfo = { id: layer, kind: "committed", parent, sizeBytes: null };
     return [{ info, record: recordOf(info, committedFrom), head, snapshot }];
   });

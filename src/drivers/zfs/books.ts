@@ -1,6 +1,5 @@
-import { isId } from "../../core/id.ts";
-import { Book, HEAD_PROPERTIES, isOurs, parseHead } from "./book.ts";
-import type { ZfsCommands } from "./commands.ts";
+import { Book, HEAD_PROPERTIES, type Head, isOurs, parseHead } from "./book.ts";
+import type { SnapshotRow, ZfsCommands } from "./commands.ts";
 
 /** Reads the {@link Book} of a pool when it is needed, and keeps it as long as nothing went wrong. */
 export class Books {
@@ -53,15 +52,16 @@ export class Books {
     const full = await this.#zfs.children(this.#base, signal);
     const ours = full.filter((name) => isOurs(this.#nameOf(name)));
     const properties = await this.#zfs.properties(ours, HEAD_PROPERTIES, signal);
-    const snapshots = new Map<string, string[]>();
-    for (const text of await this.#zfs.snapshots(ours, signal)) {
-      const [dataset = "", snapshot = ""] = text.split("@");
-      snapshots.set(dataset, [...(snapshots.get(dataset) ?? []), snapshot]);
+    const rows = new Map<string, SnapshotRow[]>();
+    for (const row of await this.#zfs.snapshots(ours, signal)) {
+      const some = rows.get(row.dataset);
+      if (some === undefined) rows.set(row.dataset, [row]);
+      else some.push(row);
     }
     return new Book(
       [...properties].map(([dataset, values]) => ({
         ...parseHead(this.#base, this.#nameOf(dataset), values),
-        snapshots: snapshots.get(dataset) ?? [],
+        ...sortSnapshots(rows.get(dataset) ?? []),
       })),
     );
   }
@@ -71,7 +71,11 @@ export class Books {
   }
 }
 
-/** True when a layer is among these snapshots. */
-export function hasLayer(snapshots: readonly string[]): boolean {
-  return snapshots.some((snapshot) => isId(snapshot));
+/** The snapshots of one dataset as a {@link Head} has them. */
+export function sortSnapshots(
+  rows: readonly SnapshotRow[],
+): Readonly<Pick<Head, "snapshots" | "deferred">> {
+  const names = (deferred: boolean): readonly string[] =>
+    rows.filter((row) => row.deferred === deferred).map(({ snapshot }) => snapshot);
+  return { snapshots: names(false), deferred: names(true) };
 }

@@ -12,6 +12,15 @@ const NAMES_PER_COMMAND = 500;
 const BUSY_LIMIT = 40;
 const BUSY_PAUSE_S = "0.05";
 
+/** One snapshot, as `zfs list` tells it. */
+export interface SnapshotRow {
+  readonly dataset: string;
+  /** Its name after the `@`. */
+  readonly snapshot: string;
+  /** Destroyed, and there only until nothing is made from it any more. */
+  readonly deferred: boolean;
+}
+
 /** Runs `zfs` and `zpool`. Both wait until what they changed is on disk. */
 export class ZfsCommands {
   readonly #exec: Exec;
@@ -116,18 +125,30 @@ export class ZfsCommands {
     return names.filter((name) => name !== dataset);
   }
 
-  /** Names of all snapshots of these datasets, each dataset's oldest first. */
-  async snapshots(datasets: readonly string[], signal: AbortSignal): Promise<readonly string[]> {
+  /** All snapshots of these datasets, each dataset's oldest first. */
+  async snapshots(
+    datasets: readonly string[],
+    signal: AbortSignal,
+  ): Promise<readonly SnapshotRow[]> {
     if (datasets.length === 0) return [];
-    const argv = ["zfs", "list", "-H", "-d", "1", "-t", "snapshot", "-o", "name"] as const;
+    const columns = "name,defer_destroy";
+    const argv = ["zfs", "list", "-H", "-d", "1", "-t", "snapshot", "-o", columns] as const;
     const half = Math.ceil(datasets.length / 2);
     if (datasets.length <= NAMES_PER_COMMAND) {
       const text = await this.run("Cannot list snapshots", [...argv, ...datasets], signal);
-      if (!isCut(text) || datasets.length === 1) return linesOf(whole(text));
+      if (!isCut(text) || datasets.length === 1) {
+        return linesOf(whole(text)).map(parseSnapshot);
+      }
     }
     const first = await this.snapshots(datasets.slice(0, half), signal);
     return [...first, ...(await this.snapshots(datasets.slice(half), signal))];
   }
+}
+
+function parseSnapshot(line: string): SnapshotRow {
+  const [name = "", deferred = ""] = line.split("\t");
+  const [dataset = "", snapshot = ""] = name.split("@");
+  return { dataset, snapshot, deferred: deferred === "on" };
 }
 
 function isCut(text: string): boolean {

@@ -1,8 +1,15 @@
 import type { LayerId } from "../../core/id.ts";
 import type { LayerUsage } from "../../core/ports/storage-driver.ts";
-import { type Book, freeName, type Head, isReader, isSpare } from "./book.ts";
-import { Books, hasLayer } from "./books.ts";
-import type { ZfsCommands } from "./commands.ts";
+import {
+  type Book,
+  freeName,
+  type Head,
+  isReader,
+  layerOfSnapshot,
+  SOURCE_SNAPSHOT,
+} from "./book.ts";
+import { Books, sortSnapshots } from "./books.ts";
+import type { SnapshotRow, ZfsCommands } from "./commands.ts";
 import { formatLayerProperty, LAYER_PROPERTY, type LayerProperty } from "./layer-property.ts";
 import { ANCHOR, type Mounts } from "./mounts.ts";
 import { parseBytes, reasonOf } from "./parse.ts";
@@ -103,8 +110,28 @@ export class Datasets {
     if (limitBytes !== null) await this.limit(name, null, `Cannot seal ${name}`, signal);
   }
 
-  /** A snapshot of this instant; there already is success. */
-  snapshot(name: string, snapshot: string, signal: AbortSignal): Promise<void> {
+  /** A snapshot of this instant that is a layer. */
+  snapshot(
+    { name, snapshots, deferred }: Head,
+    layer: LayerId,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const taken = new Set([...snapshots, ...deferred]);
+    return this.#snapshot(
+      name,
+      freeName(layer, (candidate) => taken.has(candidate)),
+      signal,
+    );
+  }
+
+  /** The snapshot of a committed dataset that layers made from it are clones of, `NAME@SNAPSHOT`; made if it is not there. */
+  async source({ name }: Head, signal: AbortSignal): Promise<string> {
+    await this.#snapshot(name, SOURCE_SNAPSHOT, signal);
+    return `${name}@${SOURCE_SNAPSHOT}`;
+  }
+
+  /** There already is success. */
+  #snapshot(name: string, snapshot: string, signal: AbortSignal): Promise<void> {
     const argv = ["zfs", "snapshot", this.#full(`${name}@${snapshot}`)] as const;
     return this.#books.change(
       async () => {
@@ -123,7 +150,7 @@ export class Datasets {
     const book = await this.read(signal);
     const head = book.findHead(name);
     if (head === undefined) return;
-    const left = await this.#clearSnapshots(name, signal);
+    const left = await this.#clearRemovedSource(name, signal);
     const latest = left.at(-1);
     if (latest !== undefined) {
       // The content since then is nobody's. Without success it only takes room.
@@ -134,61 +161,60 @@ export class Datasets {
     if (head.origin !== null) await this.#discardOrigin(head.origin, attempt, signal);
   }
 
-  /** Removes a snapshot that is a layer; layers that were made from it keep what they need of it. */
+  /** Destroys the source of a committed dataset when nobody needs it, so that its bytes are counted as its own again. */
+  async clearSource(name: string, signal: AbortSignal): Promise<void> {
+    let gone = false;
+    await this.#books.change(
+      async () => {
+        gone = await this.#destroySnapshot(`${name}@${SOURCE_SNAPSHOT}`, [], signal);
+      },
+      (book) => {
+        if (gone) dropSnapshot(book, name, SOURCE_SNAPSHOT);
+      },
+    );
+  }
+
+  /**
+   * Removes a snapshot that is a layer; layers that were made from it keep what they need of it. Never by `zfs rename`:
+   * that unmounts, and mounts again, everything made from it (zfs-fuse; OpenZFS before 2.0).
+   */
   async removeSnapshot(
-    head: Head,
-    layer: LayerId,
+    { name }: Head,
+    snapshot: string,
     attempt: string,
     signal: AbortSignal,
   ): Promise<void> {
-    const { name } = head;
-    const drop = (book: Book): void => dropSnapshot(book, name, layer);
-    let gone = true;
     await this.#books.change(
       async () => {
-        gone = await this.#destroySnapshot(`${name}@${layer}`, [], signal);
+        await this.#destroySnapshot(`${name}@${snapshot}`, ["-d"], signal);
       },
       (book) => {
-        if (gone) drop(book);
+        const deferred = book.findHead(name)?.deferred ?? [];
+        book.patch(name, { deferred: [...deferred, snapshot] });
+        dropSnapshot(book, name, snapshot);
       },
     );
-    if (!gone) {
-      const spare = freeName(`${layer}.removed`, (taken) => head.snapshots.includes(taken));
-      const [from, to] = [this.#full(`${name}@${layer}`), this.#full(`${name}@${spare}`)];
-      await this.#change(attempt, ["zfs", "rename", from, to], signal, (book) => {
-        drop(book);
-        const snapshots = book.findHead(name)?.snapshots ?? [];
-        book.patch(name, { snapshots: [...snapshots, spare] });
-      });
-      await this.#destroySnapshot(`${name}@${spare}`, ["-d"], signal);
-    }
     await this.#discardIfRemoved(name, attempt, signal);
   }
 
-  /** Destroys the spare snapshots of a layer that nobody needs any more. */
-  async clearSpares({ name, snapshots }: Head, signal: AbortSignal): Promise<void> {
-    if (snapshots.some(isSpare)) await this.#clearSnapshots(name, signal);
-  }
-
-  /** Destroys spare snapshots that nobody needs, and marks the others to go with the last that needs them. Answers what is left. */
-  async #clearSnapshots(name: string, signal: AbortSignal): Promise<readonly string[]> {
-    const spares = (await this.#list(name, signal)).filter(isSpare);
-    if (spares.length === 0) return this.#list(name, signal);
-    for (const spare of spares) await this.#destroySnapshot(`${name}@${spare}`, ["-d"], signal);
+  /** Destroys the source of a removed dataset, or has it go with the last that needs it. Answers which snapshots are left. */
+  async #clearRemovedSource(name: string, signal: AbortSignal): Promise<readonly string[]> {
+    const before = await this.#list(name, signal);
+    if (!before.includes(SOURCE_SNAPSHOT)) return before;
+    await this.#destroySnapshot(`${name}@${SOURCE_SNAPSHOT}`, ["-d"], signal);
     return this.#list(name, signal);
   }
 
-  /** What ZFS says, noted: snapshots that were only kept for clones go by themselves. */
+  /** All snapshots that ZFS has of a dataset, noted: those that were only kept for clones go by themselves. */
   async #list(name: string, signal: AbortSignal): Promise<readonly string[]> {
-    let snapshots: readonly string[] = [];
+    let rows: readonly SnapshotRow[] = [];
     await this.#books.change(
       async () => {
-        const full = await this.#zfs.snapshots([this.#full(name)], signal);
-        snapshots = full.map((text) => text.slice(text.indexOf("@") + 1));
+        rows = await this.#zfs.snapshots([this.#full(name)], signal);
       },
-      (book) => book.patch(name, { snapshots }),
+      (book) => book.patch(name, sortSnapshots(rows)),
     );
-    return snapshots;
+    return rows.map(({ snapshot }) => snapshot);
   }
 
   /** False when somebody needs it. Absent is success. */
@@ -219,17 +245,13 @@ export class Datasets {
   /** After a clone is gone: what was kept only for it. */
   async #discardOrigin(origin: string, attempt: string, signal: AbortSignal): Promise<void> {
     const [name = "", snapshot = ""] = origin.split("@");
-    if (isSpare(snapshot)) {
-      if (await this.#destroySnapshot(origin, [], signal)) {
-        await this.#books.change(NOTHING, (book) => dropSnapshot(book, name, snapshot));
-      }
-    }
+    if (snapshot === SOURCE_SNAPSHOT) await this.clearSource(name, signal);
     await this.#discardIfRemoved(name, attempt, signal);
   }
 
   async #discardIfRemoved(name: string, attempt: string, signal: AbortSignal): Promise<void> {
     const head = (await this.read(signal)).findHead(name);
-    if (head === undefined || !isRemoved(head) || hasLayer(head.snapshots)) return;
+    if (head === undefined || !isRemoved(head) || head.snapshots.some(layerOfSnapshot)) return;
     await this.discard(name, attempt, signal);
   }
 
@@ -268,7 +290,7 @@ export function isRemoved({ property }: Head, layer?: LayerId): boolean {
 export function isAbandoned(head: Head, book: Book): boolean {
   if (!isReader(head.name)) return head.property === undefined;
   const [name = "", snapshot = ""] = (head.origin ?? "").split("@");
-  return isSpare(snapshot) || !(book.findHead(name)?.snapshots ?? []).includes(snapshot);
+  return !(book.findHead(name)?.snapshots ?? []).includes(snapshot);
 }
 
 const EMPTY: Omit<Head, "name"> = {
@@ -277,10 +299,10 @@ const EMPTY: Omit<Head, "name"> = {
   limitBytes: null,
   readOnly: false,
   snapshots: [],
+  deferred: [],
 };
 
 const ALL = ["busy", "dependents", "absent", "present", "other"] as const;
-const NOTHING = async (): Promise<void> => undefined;
 
 function dropSnapshot(book: Book, name: string, snapshot: string): void {
   const snapshots = book.findHead(name)?.snapshots ?? [];

@@ -205,7 +205,7 @@ class ZfsDriver implements StorageDriver {
       throw exists(attempt, as);
     }
     const { head } = ensureActive(attempt, book.find(active));
-    await this.#datasets.snapshot(head.name, as, signal);
+    await this.#datasets.snapshot(head, as, signal);
   }
 
   async remove(layer: LayerId, signal: AbortSignal): Promise<void> {

@@ -5,13 +5,15 @@ import { formatBytes } from "../../core/size.ts";
 import { CONTENT_DIRECTORY } from "../shared/layer-record.ts";
 import { ensureFound, isInTheWay } from "../shared/layer-rules.ts";
 import type { DriverPorts } from "../shared/ports.ts";
-import { type Book, freeName, isReader, readerOf, SOURCE_SNAPSHOT, type ZfsLayer } from "./book.ts";
+import { type Book, freeName, readerOf, SOURCE_SNAPSHOT, type ZfsLayer } from "./book.ts";
 import { type Datasets, isAbandoned, isRemoved } from "./datasets.ts";
 import type { Mounts } from "./mounts.ts";
 import { reasonOf } from "./parse.ts";
 
 /** How often a clone is tried whose source went away in between. */
 const SOURCE_TRIES = 3;
+
+const CLEARING = "Cannot clear away what was left";
 
 /** A layer to be made from a parent. */
 export interface FromParent {
@@ -28,13 +30,18 @@ export class Making {
   readonly #ports: DriverPorts;
   /** Datasets that a call is making or removing. */
   readonly #underWork = new Set<string>();
-  /** Why something was still there after the last {@link clearLeftovers}. */
-  stuck: string | undefined;
+  /** Datasets that are no layers any more and could not be destroyed yet, and why. */
+  readonly #stuck = new Map<string, string>();
 
   constructor(datasets: Datasets, mounts: Mounts, ports: DriverPorts) {
     this.#datasets = datasets;
     this.#mounts = mounts;
     this.#ports = ports;
+  }
+
+  /** Why something of a removed layer is still there; undefined: nothing is. */
+  get stuck(): string | undefined {
+    return this.#stuck.values().next().value;
   }
 
   /** A new layer without content. */
@@ -92,32 +99,20 @@ export class Making {
     const book = await this.#datasets.read(signal);
     const found = book.find(layer);
     if (found === undefined) {
-      for (const head of book.heads().filter((head) => isRemoved(head, layer))) {
-        await this.#work(head.name, () => this.#datasets.discard(head.name, attempt, signal));
-      }
-      return;
+      const left = book.heads().filter((head) => isRemoved(head, layer));
+      for (const { name } of left) await this.#discard(name, attempt, signal);
+    } else if (found.snapshot === null) {
+      await this.#removeDataset(attempt, found, signal);
+    } else {
+      await this.#discard(readerOf(layer), attempt, signal);
+      await this.#datasets.removeSnapshot(found.head, found.snapshot, attempt, signal);
     }
-    const { head, snapshot, info, record } = found;
-    if (snapshot !== null) {
-      const reader = readerOf(layer);
-      await this.#work(reader, () => this.#datasets.discard(reader, attempt, signal));
-      await this.#datasets.removeSnapshot(head, layer, attempt, signal);
-      return;
-    }
-    await this.#work(head.name, async () => {
-      await this.#mounts.release(head.name, attempt);
-      signal.throwIfAborted();
-      const first = record.committedFrom ?? layer;
-      const property = { state: "removed", id: layer, first, parent: info.parent } as const;
-      await this.#datasets.describe(head.name, property, signal);
-      await this.#datasets.discard(head.name, attempt, signal);
-    });
+    await this.#retryStuck(signal);
   }
 
   /** Clears away what calls left that never ended. What stands in the way of one must not stop the others' pool. */
   async clearLeftovers(signal: AbortSignal): Promise<void> {
-    this.stuck = undefined;
-    const attempt = "Cannot clear away what was left";
+    this.#stuck.clear();
     const book = await this.#datasets.read(signal);
     for (const head of book.heads()) {
       signal.throwIfAborted();
@@ -125,14 +120,60 @@ export class Making {
       const sealed = typeof property === "object" && property.state === "committed";
       if (this.#underWork.has(name)) continue;
       try {
-        if (isAbandoned(head, book) || isRemoved(head)) {
-          await this.#datasets.discard(name, attempt, signal);
-        } else if (sealed) await this.#datasets.seal(head, signal);
-        else if (!isReader(name)) await this.#datasets.clearSpares(head, signal);
+        if (isAbandoned(head, book) || isRemoved(head)) await this.#discard(name, CLEARING, signal);
+        else if (sealed) {
+          await this.#datasets.seal(head, signal);
+          const source = `${name}@${SOURCE_SNAPSHOT}`;
+          const needed = book.heads().some(({ origin }) => origin === source);
+          const idle = !needed && head.snapshots.includes(SOURCE_SNAPSHOT);
+          if (idle) await this.#datasets.clearSource(name, signal);
+        }
       } catch (thrown) {
         if (!isInTheWay(thrown)) throw thrown;
-        this.stuck = thrown.message;
+        this.#stuck.set(name, thrown.message);
       }
+    }
+  }
+
+  async #removeDataset(
+    attempt: string,
+    { head: { name }, info, record }: ZfsLayer,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#work(name, async () => {
+      await this.#mounts.release(name, attempt);
+      signal.throwIfAborted();
+      const first = record.committedFrom ?? info.id;
+      const property = { state: "removed", id: info.id, first, parent: info.parent } as const;
+      await this.#datasets.describe(name, property, signal);
+    });
+    await this.#discard(name, attempt, signal);
+  }
+
+  /**
+   * Destroys what is no layer any more. What ZFS calls busy although we have unmounted it stays until it is not, which is
+   * no failure of a removal: nobody sees it.
+   */
+  async #discard(name: string, attempt: string, signal: AbortSignal): Promise<void> {
+    this.#stuck.delete(name);
+    await this.#work(name, async () => {
+      try {
+        await this.#datasets.discard(name, attempt, signal);
+      } catch (thrown) {
+        if (reasonOf(thrown) !== "busy") throw thrown;
+        const holder = (await this.#mounts.findLeak(name)) ?? "somebody";
+        this.#stuck.set(
+          name,
+          `The dataset ${name} is removed, but ZFS calls it busy: ${holder} still has it mounted; its room comes back when that ends`,
+        );
+      }
+    });
+  }
+
+  async #retryStuck(signal: AbortSignal): Promise<void> {
+    for (const name of [...this.#stuck.keys()]) {
+      if (this.#underWork.has(name) || (await this.#mounts.findLeak(name)) !== undefined) continue;
+      await this.#discard(name, CLEARING, signal);
     }
   }
 
@@ -168,7 +209,7 @@ export class Making {
     const book = await this.#datasets.read(signal);
     const head = book.findHead(name);
     if (head === undefined || !isAbandoned(head, book)) return;
-    await this.#datasets.discard(name, "Cannot clear away what was left", signal);
+    await this.#datasets.discard(name, CLEARING, signal);
   }
 
   /** The snapshot that layers made from `parent` are clones of; made now for a dataset that has none yet. */
@@ -179,8 +220,7 @@ export class Making {
       throw new Failure("failed_precondition", `${attempt}: it is ${info.kind}, not committed`);
     }
     if (snapshot !== null) return `${head.name}@${snapshot}`;
-    await this.#datasets.snapshot(head.name, SOURCE_SNAPSHOT, signal);
-    return `${head.name}@${SOURCE_SNAPSHOT}`;
+    return this.#datasets.source(head, signal);
   }
 
   async #ensureFits(

@@ -73,15 +73,35 @@ export class Mounts {
     throw new Failure("data_loss", `Cannot use dataset ${this.#base}/${name}: ${path} is gone`);
   }
 
-  /** Unmounts the dataset. Not mounted is success. @throws {Failure} `failed_precondition` when somebody uses it. */
+  /**
+   * Unmounts the dataset. Not mounted is success.
+   *
+   * @throws {Failure} `failed_precondition` when this host or a container uses it. Other mount namespaces are copies of
+   *   ours, most of them: they may keep it busy, and use nothing.
+   */
   async release(name: string, attempt: string): Promise<void> {
     const entry = await this.#find(name);
     if (entry === undefined) return;
-    const holder = await this.#findHolder([entry]);
+    const uses = ({ own, containerId }: MountNamespace): boolean => own || containerId !== null;
+    const holder = await this.#findHolder([entry], uses);
     if (holder !== undefined) {
       throw new Failure("failed_precondition", `${attempt}: ${holder} has it mounted; unmount it`);
     }
     await this.#ports.kernel.unmount(this.#pathOf(name));
+  }
+
+  /**
+   * Who keeps a dataset busy that we have unmounted, in words: a mount namespace that was copied from ours meanwhile, and
+   * to which our unmount did not come.
+   */
+  async findLeak(name: string): Promise<string | undefined> {
+    for (const namespace of await this.#ports.kernel.mountNamespaces()) {
+      const held = namespace.entries.find(
+        ({ type, source }) => TYPES.includes(type) && source === `${this.#base}/${name}`,
+      );
+      if (held !== undefined) return describe(namespace, held);
+    }
+    return undefined;
   }
 
   /** Unmounts everything, unless something of it is in use: then nothing. Answers whether nothing is mounted now. */
@@ -133,10 +153,14 @@ export class Mounts {
   }
 
   /** Somebody who has one of these mounted elsewhere, in words. */
-  async #findHolder(entries: readonly MountEntry[]): Promise<string | undefined> {
+  async #findHolder(
+    entries: readonly MountEntry[],
+    counts: (namespace: MountNamespace) => boolean = () => true,
+  ): Promise<string | undefined> {
     const devices = new Set(entries.map(({ device }) => device));
     const points = new Set(entries.map(({ mountPoint }) => mountPoint));
     for (const namespace of await this.#ports.kernel.mountNamespaces()) {
+      if (!counts(namespace)) continue;
       const held = namespace.entries.find(
         ({ device, mountPoint }) => devices.has(device) && !points.has(mountPoint),
       );
