@@ -18,6 +18,7 @@ const TREES = "src/drivers/btrfs/trees.ts";
 const TREE_DRIVER = "src/drivers/shared/tree-driver.ts";
 const SETTLING = "src/drivers/shared/settling.ts";
 const SHELF = "src/drivers/shared/shelf.ts";
+const QUIET = "src/services/quiet.ts";
 const DRIVER_TESTS = ["tests/conformance/driver-btrfs.test.ts"];
 
 /** The standing list. Each must be killed: `npm run mutants`. */
@@ -315,5 +316,80 @@ export const MUTANTS: readonly Mutant[] = [
     after: "openAt(level.from, name, OPEN_FILE, path)",
     breaks: "A file that becomes something else between two looks is followed, or breaks the copy.",
     tests: ["tests/real/host-attacks.test.ts"],
+  },
+  {
+    name: "held-before-written-down",
+    file: QUIET,
+    before: "if (plan.undo.length > 0) await records.write([putQuiet(record)]);",
+    after: "",
+    breaks: "A daemon that is killed leaves containers stopped for ever.",
+    tests: ["tests/scenario/quiet.test.ts"],
+  },
+  {
+    name: "undone-only-what-succeeded",
+    file: QUIET,
+    before: `        for (const undo of step.undo) due.add(undo);
+        await this.#steps.take(step, attempt, signal);`,
+    after: `        await this.#steps.take(step, attempt, signal);
+        for (const undo of step.undo) due.add(undo);`,
+    breaks: "What a pre-hook began before it failed is never ended.",
+    tests: ["tests/scenario/quiet.test.ts"],
+  },
+  {
+    name: "containers-held-by-two",
+    file: QUIET,
+    before: "return this.#queue.run(first, () => this.#holding(rest, work));",
+    after: "return this.#holding(rest, work);",
+    breaks: "Two restores at once put a container back to what the other made of it.",
+    tests: ["tests/scenario/quiet.test.ts"],
+  },
+  {
+    name: "paused-container-started",
+    file: "src/core/quiet/plan-quiet.ts",
+    before: `details.state === "paused" ? [start,`,
+    after: `details.state === "stopped" ? [start,`,
+    breaks: "A container that was paused runs after a restore.",
+    tests: ["tests/scenario/quiet.test.ts"],
+  },
+  {
+    name: "retention-of-the-future",
+    file: "src/core/schedule/retention.ts",
+    before: `cause === "scheduled" && createdAt <= now + CLOCK_TOLERANCE_MS,`,
+    after: `cause === "scheduled",`,
+    breaks: "Snapshots of a clock that was ahead push out those of today.",
+    tests: ["src/core/schedule"],
+  },
+  {
+    name: "retention-of-what-was-asked-for",
+    file: "src/core/schedule/retention.ts",
+    before: `    if (snapshot.cause !== "scheduled") add(snapshot, "asked");\n`,
+    after: "",
+    breaks: "A snapshot that somebody took is removed by a schedule.",
+    tests: ["src/core/schedule"],
+  },
+  {
+    name: "retention-of-the-oldest",
+    file: "src/core/schedule/retention.ts",
+    before: "    if (chosen.has(bucket)) continue;\n",
+    after: "",
+    breaks: "Of a day the oldest snapshot stays, so later plans lose days.",
+    tests: ["src/core/schedule"],
+  },
+  {
+    name: "schedule-drifts",
+    file: "src/core/schedule/schedule.ts",
+    before: "return (Math.floor(lastAt / everyMs) + 1) * everyMs;",
+    after: "return lastAt + everyMs;",
+    breaks:
+      "Each snapshot is a little later than the one before, and now and then one is left out.",
+    tests: ["src/core/schedule"],
+  },
+  {
+    name: "schedule-begun-twice",
+    file: "src/services/schedules.ts",
+    before: "if (schedule === null || this.#underWay.has(id)) return;",
+    after: "if (schedule === null) return;",
+    breaks: "A snapshot that hangs is begun again every minute.",
+    tests: ["tests/scenario/schedules.test.ts"],
   },
 ];
