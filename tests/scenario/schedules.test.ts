@@ -244,3 +244,56 @@ describe("a pool that can tell that nothing has changed", () => {
     expect(book.times("data").map((time) => time.slice(11, 16))).toEqual(["00:00", "00:16"]);
   });
 });
+
+describe("a whole node", () => {
+  it("takes a snapshot of what was written, none of what was not, and removes for good what is not kept", async () => {
+    world = new World("btrfs");
+    node = await world.boot();
+    const { schedules: own, volumes, mounts, history, snapshotTrash } = node.services;
+    const made = await make({ schedule: "15m", keep: "last=2" });
+    const path = await mounts.path(made, signal);
+    const write = (text: string) => {
+      world.machine.write(`${path}/file`, text);
+      world.machine.sync();
+    };
+    for (const text of ["one", "two", "three"]) {
+      write(text);
+      await pass(15, () => own);
+      // Nothing is written for an hour.
+      await pass(60, () => own);
+    }
+    const kept = (await history.list(data)).map(({ value }) => value);
+    expect(kept.map(({ cause, author }) => `${cause} by ${author}`)).toEqual([
+      ...["scheduled by schedule", "scheduled by schedule"],
+    ]);
+    const driver = node.services.pools.get(parsePoolName("default"));
+    const texts = kept.map(async ({ layer }) => {
+      const [mount] = await driver.mounts(layer, { readOnly: true }, signal);
+      return world.machine.read(`${mount?.source}/file`);
+    });
+    expect(await Promise.all(texts)).toEqual(["two", "three"]);
+    expect(await snapshotTrash.list()).toEqual([]);
+    expect(await driver.list(signal)).toHaveLength(3);
+    expect(await own.status((await volumes.get(data)).value)).toMatchObject({
+      ...{ kept: 2, failing: null },
+    });
+  });
+
+  it("keeps what was named or protected meanwhile, however old", async () => {
+    world = new World("directory");
+    node = await world.boot();
+    const { schedules: own, history, snapshots } = node.services;
+    await make({ schedule: "15m", keep: "last=1" });
+    await pass(1, () => own);
+    const [first] = await history.list(data);
+    const ref = { volume: data, at: String(first?.value.id) };
+    await snapshots.update(ref, { protect: true, author: "ann" });
+    await pass(60, () => own);
+    const times = (await history.list(data)).map(({ value }) => value.id);
+    expect(times).toHaveLength(2);
+    expect(times[0]).toBe(first?.value.id);
+    await snapshots.update(ref, { protect: false, author: "ann" });
+    await pass(15, () => own);
+    expect(await history.list(data)).toHaveLength(1);
+  });
+});
