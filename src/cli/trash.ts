@@ -3,27 +3,42 @@ import type { WireTrashed } from "../api/rest/client.ts";
 import { formatAge } from "./age.ts";
 import { confirm } from "./confirm.ts";
 import type { Context } from "./context.ts";
-import { EXIT_CODE } from "./exit-code.ts";
+import { EXIT_CODE, UsageError } from "./exit-code.ts";
 import { addListingOptions, type Listing, type ListingOptions, planListing } from "./listing.ts";
 import { forEachTarget } from "./many.ts";
 import { printable } from "./printable.ts";
-import { volumeFields } from "./volume/fields.ts";
+import { refOf } from "./snapshot/fields.ts";
+import { formatMaybe } from "./volume/fields.ts";
 
 /** `lagan trash …` */
 export function trashCommand(context: Context): Command {
   return new Command("trash")
-    .description("Removed volumes: whole until they expire or the trash is emptied")
+    .description("Removed volumes and snapshots: whole until they expire or the trash is emptied")
     .addCommand(lsCommand(context))
     .addCommand(restoreCommand(context))
     .addCommand(rmCommand(context))
     .addCommand(emptyCommand(context));
 }
 
+/** A removed volume or snapshot. */
+interface Row {
+  readonly kind: "volume" | "snapshot";
+  readonly id: string;
+  readonly name: string;
+  readonly usedBytes: number | null;
+  readonly trashedAt: string;
+  readonly expiresAt: string | null;
+}
+
 function lsCommand(context: Context): Command {
   const now = () => context.now();
-  const listing: Listing<WireTrashed> = {
+  const listing: Listing<Row> = {
     fields: {
-      ...volumeFields(context),
+      Kind: { head: "KIND", text: ({ kind }) => kind },
+      ID: { head: "ID", text: ({ id }) => id },
+      Name: { head: "NAME", text: ({ name }) => name },
+      Used: { head: "USED", text: ({ usedBytes }) => formatMaybe(usedBytes) },
+      UsedBytes: { head: "USED BYTES", text: ({ usedBytes }) => String(usedBytes ?? "") },
       Removed: { head: "REMOVED", text: ({ trashedAt }) => formatAge(trashedAt, now()) },
       RemovedAt: { head: "REMOVED AT", text: ({ trashedAt }) => trashedAt },
       Expires: {
@@ -32,25 +47,45 @@ function lsCommand(context: Context): Command {
       },
       ExpiresAt: { head: "EXPIRES AT", text: ({ expiresAt }) => expiresAt ?? "" },
     },
-    columns: ["ID", "Name", "Pool", "Used", "Removed", "Expires"],
-    handle: ({ id }) => id,
+    columns: ["Kind", "ID", "Name", "Used", "Removed", "Expires"],
+    handle: ({ kind, id, name }) => (kind === "volume" ? id : name),
   };
   const command = new Command("ls")
-    .description("List removed volumes, the last one first")
+    .description("List removed volumes and snapshots, the last one first")
     .action(async (options: ListingOptions) => {
       const show = planListing(context, listing, options);
-      show(await (await context.client()).listTrash());
+      const client = await context.client();
+      const volumes = await client.listTrash();
+      const snapshots = await client.listTrashedSnapshots();
+      const rows: readonly Row[] = [
+        ...volumes.map((volume): Row => ({ ...volume, kind: "volume" })),
+        ...snapshots.map(
+          (one): Row => ({
+            ...one,
+            kind: "snapshot",
+            name: `${one.volume.split("@")[0]}@${one.id}`,
+            usedBytes: one.exclusiveBytes,
+          }),
+        ),
+      ];
+      show(rows.toSorted((a, b) => (a.trashedAt < b.trashedAt ? 1 : -1)));
     });
   return addListingOptions(command, listing);
 }
 
 function restoreCommand(context: Context): Command {
   return new Command("restore")
-    .description("Take a volume out of the trash")
+    .description("Take a volume, or a snapshot VOLUME@SNAPSHOT, out of the trash")
     .argument("<trashed>", "its name (the one removed last), its id, or the beginning of it")
-    .option("--name <name>", "another name than it had")
+    .option("--name <name>", "another name than the volume had")
     .action(async (what: string, { name }: { readonly name?: string }) => {
-      const restored = await (await context.client()).restoreVolume(what, name);
+      const client = await context.client();
+      if (isSnapshot(what, await client.listTrash())) {
+        if (name !== undefined) throw new UsageError("Cannot combine --name with a snapshot");
+        context.out(`${printable(refOf(await client.restoreSnapshot(what)))}\n`);
+        return;
+      }
+      const restored = await client.restoreVolume(what, name);
       context.out(`${printable(restored.name)}\n`);
     });
 }
@@ -64,7 +99,13 @@ function rmCommand(context: Context): Command {
       const names = targets.map(printable).join(", ");
       if (force !== true && !(await confirm(context, `Remove for good: ${names}?`))) return;
       const client = await context.client();
+      const trashed = await client.listTrash();
       await forEachTarget(context, targets, async (target) => {
+        if (isSnapshot(target, trashed)) {
+          const shown = printable(refOf(await client.purgeSnapshot(target)));
+          context.out(`${shown}: removed for good\n`);
+          return;
+        }
         const { name, id } = await client.purgeVolume(target);
         context.out(`${printable(name)} (${printable(id)}): removed for good\n`);
       });
@@ -78,17 +119,33 @@ function emptyCommand(context: Context): Command {
     .action(async ({ force }: { readonly force?: true }) => {
       const client = await context.client();
       if (force !== true) {
-        const { length } = await client.listTrash();
+        const snapshots = await client.listTrashedSnapshots();
+        const length = (await client.listTrash()).length + snapshots.length;
         if (length > 0 && !(await confirm(context, `Remove ${length} for good?`))) return;
       }
+      const snapshots = await client.listTrashedSnapshots();
+      await forEachTarget(
+        context,
+        snapshots.map((one) => one.uuid),
+        async (id) => {
+          const shown = printable(refOf(await client.purgeSnapshot(id)));
+          context.out(`${shown}: removed for good\n`);
+        },
+      );
       const { removed, failed } = await client.emptyTrash();
       for (const { name, id } of removed) {
         context.out(`${printable(name)} (${printable(id)}): removed for good\n`);
       }
-      if (removed.length + failed.length === 0) context.out("The trash is empty\n");
+      if (removed.length + failed.length + snapshots.length === 0)
+        context.out("The trash is empty\n");
       for (const { name, why } of failed) {
         context.err(`lagan: ${printable(`Cannot remove "${name}": ${why}`)}\n`);
         context.exit(EXIT_CODE.unavailable);
       }
     });
+}
+
+/** `VOLUME@SNAPSHOT`, unless a removed branch has that name. */
+function isSnapshot(what: string, volumes: readonly WireTrashed[]): boolean {
+  return what.includes("@") && volumes.every(({ name }) => name !== what);
 }

@@ -36,8 +36,32 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "volumes",
     load: async () => (await import("./volume/volume.ts")).volumeCommand,
   },
+  snapshot: {
+    summary: "snapshots of volumes",
+    load: async () => (await import("./snapshot/snapshot.ts")).snapshotCommand,
+  },
+  log: {
+    summary: "the history of a volume",
+    load: async () => (await import("./history.ts")).logCommand,
+  },
+  restore: {
+    summary: "a snapshot becomes what a volume holds",
+    load: async () => (await import("./history.ts")).restoreCommand,
+  },
+  clone: {
+    summary: "a volume from a snapshot",
+    load: async () => (await import("./history.ts")).cloneCommand,
+  },
+  branch: {
+    summary: "lines of a volume's history",
+    load: async () => (await import("./history.ts")).branchCommand,
+  },
+  profile: {
+    summary: "named defaults for new volumes",
+    load: async () => (await import("./profile.ts")).profileCommand,
+  },
   trash: {
-    summary: "removed volumes",
+    summary: "removed volumes and snapshots",
     load: async () => (await import("./trash.ts")).trashCommand,
   },
   pool: {
@@ -55,10 +79,16 @@ export const HELP = `Usage: lagan [--host unix:///PATH] COMMAND
 
 Storage for containers that outlives them.
 
-  volume      create  ls  inspect  rm  rename  set  prune  du
-  trash       ls  restore  rm  empty        removed volumes, until they expire
+  volume      create  ls  inspect  rm  rename  set  resize  prune  du
+  snapshot    create  ls  inspect  rm  set  points of a volume's history
+  branch      create  ls  rm                lines of it, used as VOLUME@BRANCH
+  profile     create  ls  inspect  rm       named defaults for new volumes
+  trash       ls  restore  rm  empty        what was removed, until it expires
   pool        ls  inspect                   storage that this node offers
   operation   ls  inspect                   work of several steps
+
+  log         a volume's history            restore     VOLUME@SNAPSHOT [--stop]
+  clone       VOLUME[@SNAPSHOT] NEW-VOLUME
 
   status      the daemon in short           doctor      finds what is wrong
   events      what happened [--follow]      version     of command and daemon
@@ -68,8 +98,4 @@ Options:
   --host      the daemon (env LAGAN_HOST; default unix:///run/lagan/lagan.sock)
   --version   version of this command
   --help      this; after a command: its options and examples
-
-  lagan volume create data --size 10G      docker volume create -d lagan data
-  lagan volume rm data                     lagan trash restore data
-  lagan volume ls --format '{{.Name}} {{.Used}}'
 `;

@@ -1,6 +1,13 @@
 import type { FailureCode } from "../../src/core/failure.ts";
 import { badBodies } from "./bodies.ts";
-import { BAD_NAMES, BAD_OPTIONS, BAD_SIZES, NAME_WITH_NUL } from "./names.ts";
+import {
+  BAD_LINES,
+  BAD_NAMES,
+  BAD_NEW_NAMES,
+  BAD_OPTIONS,
+  BAD_SIZES,
+  NAME_WITH_NUL,
+} from "./names.ts";
 
 /*
  * Bad input by the entrance that it comes through. `KEPT` is a volume with content that must stay as it is, `HELD` one that
@@ -42,7 +49,7 @@ const KEPT_OPTIONS_DIFFER = "it exists with other options";
 const LARGE = JSON.stringify({ Name: "data", ID: "x", Opts: { size: "x".repeat(20 * 1024 ** 2) } });
 
 export const DOCKER_CASES: readonly HttpCase[] = [
-  ...[...BAD_NAMES, NAME_WITH_NUL].map(([title, Name, says]) =>
+  ...[...BAD_NAMES, ...BAD_LINES, NAME_WITH_NUL].map(([title, Name, says]) =>
     // Docker's limit of a body comes before the rule for names; both are refusals.
     call("Create", `a name: ${title}`, { Name, Opts: null }, says),
   ),
@@ -148,10 +155,10 @@ function onlyIf(etag: string, says = "give one ETag", more: Partial<HttpCase> = 
 }
 
 export const REST_CASES: readonly HttpCase[] = [
-  ...[...BAD_NAMES, NAME_WITH_NUL].map(([title, name, says]) =>
+  ...[...BAD_NAMES, ...BAD_NEW_NAMES, NAME_WITH_NUL].map(([title, name, says]) =>
     create(`a name: ${title}`, { name }, "invalid_argument", says),
   ),
-  ...[...BAD_NAMES, NAME_WITH_NUL]
+  ...[...BAD_NAMES, ...BAD_LINES, NAME_WITH_NUL]
     .filter(([, name]) => name.length < 1000 && name !== "" && name !== "..")
     .map(([title, name, says]) =>
       bad("GET", `${VOLUMES}/${encodeURIComponent(name)}`, says, { title: `GET, ${title}` }),
@@ -213,7 +220,9 @@ export const REST_CASES: readonly HttpCase[] = [
   ),
   onlyIf('"999999"', "it was changed meanwhile", { status: 412, code: "aborted" }),
   bad("PATCH", `${VOLUMES}/${KEPT}`, "asks for nothing", { body: {} }),
-  bad("PATCH", `${VOLUMES}/${KEPT}`, "is unknown", { body: { sizeBytes: 5 } }),
+  bad("PATCH", `${VOLUMES}/${KEPT}`, "is unknown", { body: { size: 5 } }),
+  bad("PATCH", `${VOLUMES}/${KEPT}`, "sizeBytes alone", { body: { sizeBytes: 5, labels: {} } }),
+  bad("PATCH", `${VOLUMES}/${KEPT}`, "sizeBytes", { body: { sizeBytes: -1 } }),
   bad("PATCH", `${VOLUMES}/${KEPT}`, "protect", { body: { protect: 1 } }),
   bad("PATCH", `${VOLUMES}/${KEPT}`, "labels", { body: { labels: { a: 5 } } }),
   bad("PATCH", `${VOLUMES}/${KEPT}`, "as a label", { body: { labels: { "a b": "" } } }),

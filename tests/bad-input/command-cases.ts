@@ -1,5 +1,5 @@
 import { GUARDED, HELD, KEPT, TRASHED } from "./cases.ts";
-import { BAD_NAMES, BAD_OPTIONS, BAD_SIZES } from "./names.ts";
+import { BAD_NAMES, BAD_NEW_NAMES, BAD_OPTIONS, BAD_SIZES } from "./names.ts";
 
 /** A command line, its exit code, and a part of its one line on standard error. */
 export type CommandCase = readonly [argv: readonly string[], code: number, says: string];
@@ -14,7 +14,9 @@ const USAGE = 2;
 /** What a command line can carry: the kernel takes no argument of more than 128 KiB, and none with NUL. */
 const CARRIED = 100_000;
 /** A word with a dash in front is a flag to every command. */
-const names = BAD_NAMES.filter(([, name]) => name.length < CARRIED && !name.startsWith("-"));
+const names = [...BAD_NAMES, ...BAD_NEW_NAMES].filter(
+  ([, name]) => name.length < CARRIED && !name.startsWith("-"),
+);
 
 /** Each costs a request only: the runner makes them in one process. */
 export const COMMAND_CASES: readonly CommandCase[] = [

@@ -3,6 +3,21 @@ export type BadText = readonly [title: string, text: string, says: string];
 
 const RULE = "use a letter or digit first";
 
+/** What is no branch of a volume, where one can be named. */
+export const BAD_LINES: readonly BadText[] = [
+  ["two at signs", "data@now@then", "VOLUME@SNAPSHOT"],
+  ["nothing before the at sign", "@now", "VOLUME@SNAPSHOT"],
+  ["nothing after the at sign", "data@", "VOLUME@SNAPSHOT"],
+  ["a branch that climbs", "data@..", "use a letter first"],
+  ["a branch like an id", "data@cafe", "taken for an id"],
+];
+
+/** What no new volume may be called where there can be no branch. */
+export const BAD_NEW_NAMES: readonly BadText[] = [
+  ["a snapshot", "data@now", "reserved"],
+  ["two at signs", "data@now@then", "reserved"],
+];
+
 /** What no volume may be called. Made with escapes only, so that everybody sees what they are. */
 export const BAD_NAMES: readonly BadText[] = [
   ["empty", "", "at least 2 characters"],
@@ -15,7 +30,6 @@ export const BAD_NAMES: readonly BadText[] = [
   ["absolute", "/etc/passwd", "reserved"],
   ["a slash inside", "a/b", "reserved"],
   ["a slash at the end", "data/", "reserved"],
-  ["a snapshot", "data@now", "reserved"],
   ["a dot first", ".data", RULE],
   ["an underscore first", "_data", RULE],
   ["a flag", "-rf", RULE],

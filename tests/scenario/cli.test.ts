@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { restApp } from "../../src/api/rest/server.ts";
+import { authorOf } from "../../src/cli/author.ts";
 import { compileCacheDirectory } from "../../src/cli/compile-cache.ts";
 import { parseVolumeName } from "../../src/core/name.ts";
 import type { Volume } from "../../src/core/volume/volume.ts";
@@ -163,7 +164,7 @@ describe("volume", () => {
     );
     expect(stderr.split("\n")).toEqual([
       'lagan: Cannot find volume "nobody": it does not exist',
-      'lagan: Cannot remove volume "kept": it is protected, by unknown at 2026-01-01 00:00 UTC; first: lagan volume set kept --protect=false',
+      `lagan: Cannot remove volume "kept": it is protected, by ${authorOf()} at 2026-01-01 00:00 UTC; first: lagan volume set kept --protect=false`,
       "",
     ]);
     expect(await lines("volume", "ls", "-q")).toEqual(["kept"]);
@@ -248,7 +249,7 @@ describe("trash", () => {
     for (const name of ["aa", "bb", "cc"]) await lines("volume", "create", name);
     await lines("volume", "rm", "aa", "bb", "cc");
     const [head, ...rows] = await lines("trash", "ls");
-    expect(head).toMatch(/^ID +NAME +POOL +USED +REMOVED +EXPIRES$/);
+    expect(head).toMatch(/^KIND +ID +NAME +USED +REMOVED +EXPIRES$/);
     expect(rows).toHaveLength(3);
     const ids = await lines("trash", "ls", "-q");
     expect(ids).toHaveLength(3);
@@ -529,7 +530,7 @@ describe("completion", () => {
     const complete = (...words: readonly string[]) => lines("__complete", ...words);
     expect(await complete("vo")).toEqual(["volume"]);
     expect(await complete("")).toContain("daemon");
-    expect(await complete("volume", "r")).toEqual(["rm", "rename"]);
+    expect(await complete("volume", "r")).toEqual(["rm", "rename", "resize"]);
     expect(await complete("volume", "rm", "")).toEqual(["data", "other"]);
     expect(await complete("volume", "rm", "data", "")).toEqual(["other"]);
     expect(await complete("volume", "rename", "data", "")).toEqual([]);

@@ -410,6 +410,11 @@ describe("the OpenAPI document", () => {
     expect(Object.keys(paths)).toEqual([
       ...["/v1/volumes", "/v1/volumes/{name}", "/v1/volumes/{name}/usage"],
       ...["/v1/trash", "/v1/trash/{id}", "/v1/trash/{id}/usage", "/v1/trash/{id}/restore"],
+      ...["/v1/volumes/{name}/snapshots", "/v1/volumes/{name}/snapshots/{snapshot}"],
+      ...["/v1/snapshot-groups", "/v1/volumes/{name}/log", "/v1/snapshots"],
+      ...["/v1/volumes/{name}/restore", "/v1/volumes/{name}/branches", "/v1/trash-snapshots"],
+      ...["/v1/trash-snapshots/{ref}/restore", "/v1/trash-snapshots/{ref}"],
+      ...["/v1/profiles", "/v1/profiles/{name}"],
       ...["/v1/pools", "/v1/pools/{name}", "/v1/operations", "/v1/operations/{id}"],
       ...["/v1/status", "/v1/doctor", "/v1/events", "/healthz", "/metrics"],
     ]);

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { Failure } from "../../core/failure.ts";
-import { parseVolumeName, quote, type VolumeName } from "../../core/name.ts";
+import { parseLineName } from "../../core/history/ref.ts";
+import { shortId } from "../../core/history/snapshot.ts";
+import { quote, type VolumeName } from "../../core/name.ts";
 import { formatBytes } from "../../core/size.ts";
 import { parseVolumeOptions, type VolumeOptions } from "../../core/volume/options.ts";
 import type { Volume } from "../../core/volume/volume.ts";
@@ -32,7 +34,7 @@ const MOUNT = NAMED.extend({
  * an empty body, and takes an answer without error for success), is not JSON, or names no volume.
  */
 export function parseNamed(body: string): VolumeName {
-  return parseVolumeName(parse(NAMED, body).Name);
+  return parseLineName(parse(NAMED, body).Name);
 }
 
 /** A creation request. @throws {Failure} as {@link parseNamed}, and for its options. */
@@ -41,13 +43,13 @@ export function parseCreate(body: string): {
   readonly options: VolumeOptions;
 } {
   const { Name, Opts } = parse(CREATE, body);
-  return { name: parseVolumeName(Name), options: parseVolumeOptions(Opts ?? {}) };
+  return { name: parseLineName(Name), options: parseVolumeOptions(Opts ?? {}) };
 }
 
 /** A Mount or Unmount request. @throws {Failure} as {@link parseNamed}. */
 export function parseMount(body: string): { readonly name: VolumeName; readonly mountId: string } {
   const { Name, ID } = parse(MOUNT, body);
-  return { name: parseVolumeName(Name), mountId: ID };
+  return { name: parseLineName(Name), mountId: ID };
 }
 
 function parse<T>(schema: z.ZodType<T>, body: string): T {
@@ -105,6 +107,8 @@ export function formatVolume(volume: Volume, facts: VolumeFacts): WireVolume {
       size: sizeBytes === null ? "no limit" : formatBytes(sizeBytes),
       used: facts.usage === undefined ? "not measured" : formatBytes(facts.usage.referencedBytes),
       protected: volume.protection !== null,
+      ...(volume.tip === null ? {} : { tip: shortId(volume.tip) }),
+      ...(volume.schedule ? { schedule: "on" } : {}),
       ...(profile === null ? {} : { profile }),
       ...(Object.keys(volume.labels).length === 0 ? {} : { labels: volume.labels }),
     },

@@ -1,4 +1,5 @@
 import { Failure } from "../../core/failure.ts";
+import type { VolumeName } from "../../core/name.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { Services } from "../../services/services.ts";
@@ -38,7 +39,8 @@ export function volumeRoutes({
     "/VolumeDriver.Capabilities": async () => ({ Capabilities: { Scope: "local" } }),
     "/VolumeDriver.Create": async (body, signal) => {
       const { name, options } = parseCreate(body);
-      await volumes.create(name, options, signal);
+      if (name.includes("@")) await ensureBranch(services, name);
+      else await volumes.create(name, options, signal, { author: "docker" });
       return { Err: "" };
     },
     "/VolumeDriver.Get": async (body, signal) => {
@@ -76,6 +78,16 @@ export function volumeRoutes({
       return { Err: "" };
     },
   };
+}
+
+/** `docker run -v data@dev:/d` asks for a volume that it does not know: a branch is made on purpose only. */
+async function ensureBranch({ volumes }: Services, name: VolumeName): Promise<void> {
+  if ((await volumes.find(name)) !== undefined) return;
+  const [volume, branch] = name.split("@");
+  throw new Failure(
+    "not_found",
+    `Cannot use "${name}": there is no such branch; to make it: lagan branch create ${volume} ${branch} (a snapshot is used through a branch or a clone of it: --from ${volume}@SNAPSHOT)`,
+  );
 }
 
 /** From what is at hand: a pool that is faulted or slow must not make the volume seem unknown. */

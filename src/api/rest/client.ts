@@ -2,6 +2,20 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { Failure, type FailureCode } from "../../core/failure.ts";
 import { quote } from "../../core/name.ts";
 import type {
+  BranchBody,
+  ChangeSnapshotBody,
+  ProfileBody,
+  RevertBody,
+  TakeBody,
+  TakeGroupBody,
+  WireGroup,
+  WireProfile,
+  WireRestored,
+  WireSnapshot,
+  WireTaken,
+  WireTrashedSnapshot,
+} from "./history-resource.ts";
+import type {
   ChangeVolumeBody,
   CreateVolumeBody,
   WireEmptied,
@@ -17,6 +31,13 @@ import type {
   WireVolume,
 } from "./resource.ts";
 
+export type {
+  TakeBody,
+  WireProfile,
+  WireQuiet,
+  WireSnapshot,
+  WireTrashedSnapshot,
+} from "./history-resource.ts";
 export type {
   WireEvent,
   WireFinding,
@@ -93,6 +114,87 @@ export class RestClient {
 
   measureVolume(name: string): Promise<WireUsage> {
     return this.#ask("GET", `/v1/volumes/${encodeURIComponent(name)}/usage`);
+  }
+
+  takeSnapshot(volume: string, body: TakeBody): Promise<WireTaken> {
+    return this.#ask("POST", `${pathOf(volume)}/snapshots`, { body });
+  }
+
+  takeGroup(body: TakeGroupBody): Promise<WireGroup> {
+    return this.#ask("POST", "/v1/snapshot-groups", { body });
+  }
+
+  /** A volume's own, oldest first. */
+  listSnapshots(volume: string): Promise<readonly WireSnapshot[]> {
+    return this.#listAll(`${pathOf(volume)}/snapshots`, {});
+  }
+
+  /** Of every volume, newest first. */
+  listAllSnapshots(): Promise<readonly WireSnapshot[]> {
+    return this.#listAll("/v1/snapshots", {});
+  }
+
+  /** @param snapshot Its name, or the beginning of its id; so in the next ones. */
+  getSnapshot(volume: string, snapshot: string): Promise<WireSnapshot> {
+    return this.#ask("GET", pointOf(volume, snapshot));
+  }
+
+  changeSnapshot(
+    volume: string,
+    snapshot: string,
+    body: ChangeSnapshotBody,
+  ): Promise<WireSnapshot> {
+    return this.#ask("PATCH", pointOf(volume, snapshot), { body });
+  }
+
+  removeSnapshot(volume: string, snapshot: string): Promise<WireTrashedSnapshot> {
+    return this.#ask("DELETE", pointOf(volume, snapshot));
+  }
+
+  /** What a volume stands on, newest first. */
+  log(volume: string): Promise<readonly WireSnapshot[]> {
+    return this.#listAll(`${pathOf(volume)}/log`, {});
+  }
+
+  revert(volume: string, body: RevertBody): Promise<WireRestored> {
+    return this.#ask("POST", `${pathOf(volume)}/restore`, { body });
+  }
+
+  createBranch(volume: string, body: BranchBody): Promise<WireVolume> {
+    return this.#ask("POST", `${pathOf(volume)}/branches`, { body });
+  }
+
+  listBranches(volume: string): Promise<readonly WireVolume[]> {
+    return this.#listAll(`${pathOf(volume)}/branches`, {});
+  }
+
+  listTrashedSnapshots(): Promise<readonly WireTrashedSnapshot[]> {
+    return this.#listAll("/v1/trash-snapshots", {});
+  }
+
+  /** @param ref `VOLUME@SNAPSHOT`, or an id or its beginning; so in the next. */
+  restoreSnapshot(ref: string): Promise<WireSnapshot> {
+    return this.#ask("POST", `/v1/trash-snapshots/${encodeURIComponent(ref)}/restore`);
+  }
+
+  purgeSnapshot(ref: string): Promise<WireTrashedSnapshot> {
+    return this.#ask("DELETE", `/v1/trash-snapshots/${encodeURIComponent(ref)}`);
+  }
+
+  listProfiles(): Promise<readonly WireProfile[]> {
+    return this.#listAll("/v1/profiles", {});
+  }
+
+  getProfile(name: string): Promise<WireProfile> {
+    return this.#ask("GET", `/v1/profiles/${encodeURIComponent(name)}`);
+  }
+
+  createProfile(body: ProfileBody): Promise<WireProfile> {
+    return this.#ask("POST", "/v1/profiles", { body });
+  }
+
+  removeProfile(name: string): Promise<WireProfile> {
+    return this.#ask("DELETE", `/v1/profiles/${encodeURIComponent(name)}`);
   }
 
   /** The one removed last first. */
@@ -228,6 +330,14 @@ export class RestClient {
     const why = WHY_UNREACHABLE[code] ?? (cause instanceof Error ? cause.message : String(cause));
     return new Failure("unavailable", `Cannot reach the daemon at ${this.host}: ${why}`, { cause });
   }
+}
+
+function pathOf(volume: string): string {
+  return `/v1/volumes/${encodeURIComponent(volume)}`;
+}
+
+function pointOf(volume: string, snapshot: string): string {
+  return `${pathOf(volume)}/snapshots/${encodeURIComponent(snapshot)}`;
 }
 
 const START = "see: systemctl status lagand; or start one: lagan daemon";

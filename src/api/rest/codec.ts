@@ -1,15 +1,18 @@
 import type { z } from "zod";
 import { Failure } from "../../core/failure.ts";
+import { shortId } from "../../core/history/snapshot.ts";
 import { quote } from "../../core/name.ts";
 import type { Operation } from "../../core/operation/operation.ts";
 import type { UnixMs } from "../../core/ports/clock.ts";
 import type { Event } from "../../core/ports/events.ts";
 import type { PoolHealth } from "../../core/ports/storage-driver.ts";
+import { formatKeep } from "../../core/schedule/keep.ts";
 import { parseLabels, parseVolumeOptions, type VolumeOptions } from "../../core/volume/options.ts";
 import { DEFAULT_MODE } from "../../core/volume/spec.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { PoolStatus } from "../../services/pools.ts";
 import type { MeasuredUsage } from "../../services/usage.ts";
+import { formatEvery } from "./history-codec.ts";
 import type {
   CreateVolumeBody,
   WireEvent,
@@ -88,6 +91,16 @@ export function formatVolume(volume: Volume, facts: VolumeFacts): WireVolume {
     usedAt: usage === undefined ? null : formatTime(usage.at),
     labels: volume.labels,
     protected: volume.protection !== null,
+    protection: volume.protection && {
+      by: volume.protection.by,
+      at: formatTime(volume.protection.at),
+    },
+    branch: volume.branch,
+    tip: volume.tip && shortId(volume.tip),
+    from: volume.spec.from && shortId(volume.spec.from),
+    schedule: volume.schedule
+      ? { every: formatEvery(volume.schedule.everyMs), keep: formatKeep(volume.schedule.keep) }
+      : null,
     createdAt: formatTime(volume.createdAt),
     options: {
       uid: uid ?? 0,

@@ -24,6 +24,15 @@ export interface WireVolume {
   readonly usedAt: string | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly protected: boolean;
+  /** Who protected it, and when. */
+  readonly protection: { readonly by: string; readonly at: string } | null;
+  /** Of which volume it is a branch, by id. */
+  readonly branch: { readonly of: string; readonly name: string } | null;
+  /** Short ids of the snapshots that its head stands on, and that it was made from. */
+  readonly tip: string | null;
+  readonly from: string | null;
+  /** When snapshots are taken by themselves, and which stay. */
+  readonly schedule: { readonly every: string; readonly keep: string } | null;
   readonly createdAt: string;
   readonly options: {
     readonly uid: number;
@@ -173,9 +182,10 @@ export interface WireProblem {
 /** Asks for a new volume. */
 export interface CreateVolumeBody {
   readonly name: string;
-  /** As `docker volume create -o` takes them: size, pool, profile, uid, gid, mode, protect, label.KEY. */
+  /** As `docker volume create -o` takes them: size, pool, profile, uid, gid, mode, protect, from, schedule, keep, label.KEY. */
   readonly options?: Readonly<Record<string, string>> | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly author?: string | undefined;
 }
 
 /** Changes a volume; what is absent stays. */
@@ -185,6 +195,11 @@ export interface ChangeVolumeBody {
   readonly protect?: boolean | undefined;
   /** The new name. */
   readonly name?: string | undefined;
+  /** The new limit; null: none. */
+  readonly sizeBytes?: number | null | undefined;
+  readonly schedule?: string | undefined;
+  readonly keep?: string | undefined;
+  readonly author?: string | undefined;
 }
 
 /** Takes a volume out of the trash. */

@@ -1,5 +1,7 @@
+import { historyRoutes } from "./history-routes.ts";
 import { type NodeParts, nodeRoutes, resourceRoutes } from "./node-routes.ts";
 import { openApiOf } from "./openapi.ts";
+import { profileRoutes } from "./profile-routes.ts";
 import { NO_QUERY } from "./query.ts";
 import { type Route, route } from "./route.ts";
 import { trashRoutes } from "./trash-routes.ts";
@@ -10,6 +12,8 @@ export function restRoutes(parts: NodeParts): readonly Route[] {
   const routes = [
     ...volumeRoutes(parts.services),
     ...trashRoutes(parts.services),
+    ...historyRoutes(parts.services),
+    ...profileRoutes(parts.services),
     ...resourceRoutes(parts),
     ...nodeRoutes(parts),
   ];

@@ -28,7 +28,7 @@ export const PAGE_SIZE = 100;
 export const COMPONENTS: z.core.$ZodRegistry<{ id: string; description?: string }> = z.registry();
 
 /** `schema` under a name in the document. */
-function named<T extends z.ZodType>(id: string, description: string, schema: T): T {
+export function named<T extends z.ZodType>(id: string, description: string, schema: T): T {
   COMPONENTS.add(schema, { id, description });
   return schema;
 }
@@ -57,6 +57,14 @@ const volume = z.strictObject({
   usedAt: time.nullable(),
   labels: text,
   protected: z.boolean().describe("Refuses removal while true"),
+  protection: z.strictObject({ by: z.string(), at: time }).nullable(),
+  branch: z
+    .strictObject({ of: z.uuid(), name: z.string() })
+    .nullable()
+    .describe("Of what it is a branch; null: it is a volume of its own"),
+  tip: z.string().nullable().describe("Id of the snapshot that its head stands on"),
+  from: z.string().nullable().describe("Id of the snapshot that it was made from"),
+  schedule: z.strictObject({ every: z.string(), keep: z.string() }).nullable(),
   createdAt: time,
   options: z.strictObject({
     uid: z.int(),
@@ -202,7 +210,7 @@ export const PROBLEM: z.ZodType<WireProblem> = named(
 );
 
 /** A page of `item`, under a name of its own. */
-const page = <T>(id: string, item: z.ZodType<T>): z.ZodType<WirePage<T>> =>
+export const page = <T>(id: string, item: z.ZodType<T>): z.ZodType<WirePage<T>> =>
   named(
     id,
     "One page of a listing.",
@@ -224,9 +232,10 @@ export const CREATE_VOLUME: z.ZodType<CreateVolumeBody> = named(
     options: text
       .optional()
       .describe(
-        "As docker volume create -o: size, pool, profile, uid, gid, mode, protect, label.KEY",
+        "As docker volume create -o: size, pool, profile, uid, gid, mode, protect, from, schedule, keep, label.KEY",
       ),
     labels: text.optional(),
+    author: z.string().optional().describe("Who asks; shown with a protection"),
   }),
 );
 export const CHANGE_VOLUME: z.ZodType<ChangeVolumeBody> = named(
@@ -239,6 +248,13 @@ export const CHANGE_VOLUME: z.ZodType<ChangeVolumeBody> = named(
       .describe("A null value takes the label away"),
     protect: z.boolean().optional(),
     name: z.string().optional().describe("The new name"),
+    sizeBytes: bytes.nullable().optional().describe("The new limit; null: none"),
+    schedule: z
+      .string()
+      .optional()
+      .describe("How often a snapshot is taken, such as 15m; none: never"),
+    keep: z.string().optional().describe("Which of those stay, such as hourly=24,daily=7"),
+    author: z.string().optional().describe("Who asks; shown with a protection"),
   }),
 );
 export const RESTORE: z.ZodType<RestoreBody> = named(

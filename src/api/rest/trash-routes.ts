@@ -93,7 +93,8 @@ function lastFirst({ value: { id, status } }: Recorded<Volume>): string {
 
 function textIn({ params }: RestRequest<unknown, unknown>): string {
   const text = params["id"] ?? "";
-  if (text.length <= VOLUME_NAME_LIMIT && /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text)) return text;
+  if (text.length <= VOLUME_NAME_LIMIT * 2 && /^[a-zA-Z0-9][a-zA-Z0-9_.@-]*$/.test(text))
+    return text;
   throw new Failure(
     "invalid_argument",
     `Cannot look for ${quote(text)} in the trash: give a volume's id, the beginning of one, or a name`,

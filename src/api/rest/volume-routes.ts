@@ -1,13 +1,19 @@
 import { Failure } from "../../core/failure.ts";
+import { parseLineName } from "../../core/history/ref.ts";
+import { parseAuthor } from "../../core/history/snapshot.ts";
 import { parsePoolName, parseVolumeName, type VolumeName } from "../../core/name.ts";
+import { parseKeep } from "../../core/schedule/keep.ts";
+import { parseEvery } from "../../core/schedule/schedule.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { Recorded } from "../../services/records.ts";
 import type { Services } from "../../services/services.ts";
+import { ensureRevision } from "../../services/volume-rules.ts";
+import type { VolumeChange } from "../../services/volumes.ts";
 import { formatUsage, parseCreation } from "./codec.ts";
 import { tellerOf } from "./facts.ts";
 import { takePage } from "./page.ts";
 import { NO_QUERY, VOLUMES_QUERY, type VolumesQuery } from "./query.ts";
-import type { WireRemoved } from "./resource.ts";
+import type { ChangeVolumeBody, WireRemoved } from "./resource.ts";
 import { type RestAnswer, type RestRequest, type Route, route } from "./route.ts";
 import { CHANGE_VOLUME, CREATE_VOLUME, REMOVED, USAGE, VOLUME, VOLUME_PAGE } from "./schema.ts";
 
@@ -39,7 +45,8 @@ export function volumeRoutes(services: Services): readonly Route[] {
         const name = parseVolumeName(body.name);
         const options = parseCreation(body);
         const before = await volumes.find(name);
-        const made = await volumes.create(name, options, signal);
+        const context = { author: parseAuthor(body.author ?? "") };
+        const made = await volumes.create(name, options, signal, context);
         const status = before === undefined ? 201 : 200;
         return oneVolume(services, made, status, { location: `${VOLUMES}/${name}` });
       },
@@ -49,28 +56,7 @@ export function volumeRoutes(services: Services): readonly Route[] {
       ...{ query: NO_QUERY, body: null, answers: { 200: VOLUME }, fails: ["not_found"] },
       work: async (request) => oneVolume(services, await volumes.get(nameIn(request))),
     }),
-    route({
-      ...{ method: "PATCH", path: ONE, does: "Changes labels, protection or name." },
-      ...{ query: NO_QUERY, body: CHANGE_VOLUME, ifMatch: true, answers: { 200: VOLUME } },
-      fails: ["not_found", "aborted", "already_exists", "failed_precondition"],
-      work: async (request, signal) => {
-        const { labels, protect, name: newName } = request.body;
-        if (labels === undefined && protect === undefined && newName === undefined) {
-          throw new Failure(
-            "invalid_argument",
-            "Cannot change the volume: the request body asks for nothing; give labels, protect or name",
-          );
-        }
-        const name = newName === undefined ? {} : { name: parseVolumeName(newName) };
-        const change = {
-          ...(labels && { labels }),
-          ...(protect !== undefined && { protect }),
-          ...name,
-        };
-        const revision = parseIfMatch(request);
-        return oneVolume(services, await volumes.update(nameIn(request), change, signal, revision));
-      },
-    }),
+    changeRoute(services),
     route({
       ...{ method: "DELETE", path: ONE, does: "Puts a volume into the trash." },
       ...{ query: NO_QUERY, body: null, ifMatch: true, answers: { 200: REMOVED } },
@@ -96,6 +82,34 @@ export function volumeRoutes(services: Services): readonly Route[] {
       },
     }),
   ];
+}
+
+function changeRoute(services: Services): Route {
+  const { volumes, resizes } = services;
+  return route({
+    ...{ method: "PATCH", path: ONE, does: "Changes what is given of a volume." },
+    ...{ query: NO_QUERY, body: CHANGE_VOLUME, ifMatch: true, answers: { 200: VOLUME } },
+    fails: ["not_found", "aborted", "already_exists", "failed_precondition"],
+    work: async (request, signal) => {
+      const { sizeBytes, author, ...rest } = request.body;
+      const name = nameIn(request);
+      const revision = parseIfMatch(request);
+      const change = parseChange(rest);
+      if (sizeBytes !== undefined && Object.keys(change).length === 0) {
+        ensureRevision(await volumes.get(name), revision);
+        return oneVolume(services, await resizes.resize(name, sizeBytes, signal));
+      }
+      if (sizeBytes !== undefined || Object.keys(change).length === 0) {
+        const what =
+          sizeBytes === undefined
+            ? "asks for nothing; give labels, protect, name, sizeBytes, schedule or keep"
+            : "asks for sizeBytes and more; give sizeBytes alone";
+        throw new Failure("invalid_argument", `Cannot change the volume: the request body ${what}`);
+      }
+      const by = { ...change, author: parseAuthor(author ?? "") };
+      return oneVolume(services, await volumes.update(name, by, signal, revision));
+    },
+  });
 }
 
 async function filtered(
@@ -143,8 +157,28 @@ function nameOf({ value }: Recorded<Volume>): string {
   return value.name;
 }
 
+/** @throws {Failure} `invalid_argument` for a name or a schedule that cannot be. */
+function parseChange({
+  labels,
+  protect,
+  name,
+  schedule,
+  keep,
+}: Omit<ChangeVolumeBody, "sizeBytes" | "author">): VolumeChange {
+  const scheduled = {
+    ...(schedule !== undefined && { everyMs: parseEvery(schedule) }),
+    ...(keep !== undefined && { keep: parseKeep(keep) }),
+  };
+  return {
+    ...(labels && { labels }),
+    ...(protect !== undefined && { protect }),
+    ...(name !== undefined && { name: parseVolumeName(name) }),
+    ...(Object.keys(scheduled).length > 0 && { schedule: scheduled }),
+  };
+}
+
 function nameIn({ params }: RestRequest<unknown, unknown>): VolumeName {
-  return parseVolumeName(params["name"] ?? "");
+  return parseLineName(params["name"] ?? "");
 }
 
 /** Revision that `If-Match` asks for; undefined: any. */

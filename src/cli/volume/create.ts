@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { authorOf } from "../author.ts";
 import type { Context } from "../context.ts";
 import { collect, parsePairs } from "../pairs.ts";
 import { printable } from "../printable.ts";
@@ -12,6 +13,9 @@ interface CreateOptions {
   readonly uid?: string;
   readonly gid?: string;
   readonly mode?: string;
+  readonly from?: string;
+  readonly every?: string;
+  readonly keep?: string;
   readonly protect?: true;
 }
 
@@ -27,16 +31,22 @@ export function createCommand(context: Context): Command {
     .option("--gid <gid>", "group of its root")
     .option("--mode <mode>", "permission bits of its root, octal")
     .option("--label <key=value>", "a label; again for more", collect, [])
+    .option("--from <snapshot>", "start from VOLUME@SNAPSHOT, or what VOLUME holds now")
+    .option("--every <duration>", "take a snapshot so often: 15m, 1h, 1d")
+    .option("--keep <rules>", "which of those stay: hourly=24,daily=7,weekly=4")
     .option("--protect", "refuse to remove it")
     .option("-o, --opt <key=value>", "an option as docker volume create -o takes it", collect, [])
     .addHelpText("after", "\nExample: lagan volume create data --size 10G --label team=shop")
-    .action(async (name: string, { opt, label, protect, ...values }: CreateOptions) => {
-      const given = Object.entries(values).map(([key, value]) => `${key}=${value}`);
+    .action(async (name: string, { opt, label, protect, every, ...values }: CreateOptions) => {
+      const scheduled = every === undefined ? {} : { schedule: every };
+      const given = Object.entries({ ...values, ...scheduled }).map(
+        ([key, value]) => `${key}=${value}`,
+      );
       if (protect === true) given.push("protect=true");
       const options = parsePairs("-o", [...opt, ...given]);
       const labels = parsePairs("--label", label);
       const client = await context.client();
-      const volume = await client.createVolume({ name, options, labels });
+      const volume = await client.createVolume({ name, options, labels, author: authorOf() });
       context.out(`${printable(volume.name)}\n`);
     });
 }

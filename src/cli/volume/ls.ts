@@ -59,6 +59,7 @@ export function inspectCommand(context: Context): Command {
 
 function formatVolume(volume: WireVolume, nowMs: number): string {
   const { sizeBytes, usedBytes, usedAt, health, options, labels } = volume;
+  const { protection, schedule } = volume;
   const measured = usedBytes === null || usedAt === null;
   return formatDetails([
     ["Name", volume.name],
@@ -73,10 +74,18 @@ function formatVolume(volume: WireVolume, nowMs: number): string {
     ],
     ["Status", health.state === "ok" ? "ok" : `${health.state}: ${health.why}`],
     ["Mounts", String(volume.mounts)],
-    ["Protected", volume.protected ? "yes" : "no"],
+    ["Protected", protection === null ? "no" : `by ${protection.by} at ${protection.at}`],
+    ["History", formatHistory(volume)],
+    ["Schedule", schedule === null ? "none" : `every ${schedule.every}, keep ${schedule.keep}`],
     ["Owner", `${options.uid}:${options.gid}, mode ${options.mode}, when it was made`],
     ["Profile", options.profile ?? "none"],
     ["Labels", formatLabels(labels) || "none"],
     ["Created", `${volume.createdAt} (${formatAge(volume.createdAt, nowMs)})`],
   ]);
+}
+
+function formatHistory({ name, tip, from, branch }: WireVolume): string {
+  const stands = tip === null ? "no snapshot yet" : `stands on ${tip}`;
+  const made = from === null ? "" : `, made from ${from}`;
+  return `${stands}${made}${branch === null ? "" : ", a branch"}; see: lagan log ${name}`;
 }

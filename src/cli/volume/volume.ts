@@ -4,6 +4,7 @@ import { createCommand } from "./create.ts";
 import { duCommand } from "./du.ts";
 import { inspectCommand, lsCommand } from "./ls.ts";
 import { pruneCommand } from "./prune.ts";
+import { resizeCommand } from "./resize.ts";
 import { rmCommand } from "./rm.ts";
 import { renameCommand, setCommand } from "./set.ts";
 
@@ -17,6 +18,7 @@ export function volumeCommand(context: Context): Command {
     .addCommand(rmCommand(context))
     .addCommand(renameCommand(context))
     .addCommand(setCommand(context))
+    .addCommand(resizeCommand(context))
     .addCommand(pruneCommand(context))
     .addCommand(duCommand(context));
 }
