@@ -96,17 +96,21 @@ export class Quiet {
 
   /** Puts back what a daemon that is gone left stopped or paused. For housekeeping, once the doors are open. */
   async putBackLeft(): Promise<void> {
-    for (const record of await this.#parts.records.listQuiets()) {
-      if (this.#underWay.has(record.id)) continue;
-      const ids = [...new Set(record.undo.map(({ container }) => container.id))].sort();
-      this.#underWay.add(record.id);
-      try {
-        await this.#holding(ids, () => this.#putBack(record, record.undo));
-      } catch (thrown) {
-        this.#parts.log.warn("containers not put back yet", { quiet: record.id, error: thrown });
-      } finally {
-        this.#underWay.delete(record.id);
-      }
+    const left = await this.#parts.records.listQuiets();
+    // Side by side: a hook that takes its time keeps no other container waiting.
+    await Promise.all(left.map((record) => this.#putBackOne(record)));
+  }
+
+  async #putBackOne(record: QuietRecord): Promise<void> {
+    if (this.#underWay.has(record.id)) return;
+    const ids = [...new Set(record.undo.map(({ container }) => container.id))].sort();
+    this.#underWay.add(record.id);
+    try {
+      await this.#holding(ids, () => this.#putBack(record, record.undo));
+    } catch (thrown) {
+      this.#parts.log.warn("containers not put back yet", { quiet: record.id, error: thrown });
+    } finally {
+      this.#underWay.delete(record.id);
     }
   }
 
