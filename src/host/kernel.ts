@@ -32,8 +32,12 @@ export const hostKernel: Kernel = {
   mountNamespaces: readMountNamespaces,
   statFileSystem: (path) => syscallThreads.call("statFileSystem", path),
   cloneFile: (source, target) => syscallThreads.call("cloneFile", source, target),
-  cloneFrozen: (frozen, source, target) =>
-    withThawKeeper(frozen, () => syscallThreads.call("cloneFrozen", frozen, source, target)),
+  cloneFrozen: async (frozen, source, target) => {
+    await syscallThreads.call("flushBeforeFreeze", frozen);
+    return withThawKeeper(frozen, (freezeBeforeMs) =>
+      syscallThreads.call("cloneFrozen", frozen, source, target, freezeBeforeMs),
+    );
+  },
   exclusiveBytes: (path) => syscallThreads.call("exclusiveBytes", path),
   thaw: (path) => syscallThreads.call("thaw", path),
   attachLoop: (file) => syscallThreads.call("attachLoop", file),

@@ -8,24 +8,39 @@ import {
   syncFileSystem,
   withFile,
 } from "./libc.ts";
+import { monotonicMs } from "./monotonic.ts";
 import { cloneFile } from "./syscalls-mount.ts";
 
 // linux/fs.h (6.1)
 const FIFREEZE = 0xc0045877;
 const FITHAW = 0xc0045878;
 
+/** Writes out what a file system has in memory. A freeze does that too, while writers wait: so it is done before. */
+export function flushBeforeFreeze(path: string): void {
+  withFile("write out", path, fs.O_RDONLY | fs.O_DIRECTORY, (fd) => syncFileSystem(fd, path));
+}
+
 /**
- * `Kernel.cloneFrozen`, with nothing between freeze, clone and thaw that could wait for another thread. Writers wait from
- * the beginning of the freeze, which writes out what is dirty: so most of that is written out before.
+ * `Kernel.cloneFrozen`, with nothing between freeze, clone and thaw that could wait for another thread.
+ *
+ * @param freezeBeforeMs See {@link withThawKeeper}.
  */
-export function cloneFrozen(frozen: string, source: string, target: string): number {
+export function cloneFrozen(
+  frozen: string,
+  source: string,
+  target: string,
+  freezeBeforeMs: number,
+): number {
   return withFile("freeze", frozen, fs.O_RDONLY | fs.O_DIRECTORY, (fd) => {
     const { dev } = attempt("clone to", target, () => statSync(dirname(target)));
     if (fstatSync(fd).dev === dev) {
       const why = `the file system of ${frozen} would be frozen, and it is on it`;
       throw new SyscallError("clone to", target, "EINVAL", { why });
     }
-    syncFileSystem(fd, frozen);
+    if (monotonicMs() >= freezeBeforeMs) {
+      const meaning = { code: "deadline_exceeded", why: "this machine is too busy" } as const;
+      throw new SyscallError("freeze", frozen, "ETIME", meaning);
+    }
     const from = performance.now();
     ioctlNumber(fd, FIFREEZE, 0, "freeze", frozen);
     let cloned = false;

@@ -22,7 +22,7 @@ export {
   subvolumeUsage,
 } from "./syscalls-btrfs.ts";
 export { exclusiveBytes } from "./syscalls-extents.ts";
-export { cloneFrozen, thaw } from "./syscalls-freeze.ts";
+export { cloneFrozen, flushBeforeFreeze, thaw } from "./syscalls-freeze.ts";
 export { attachLoop, detachLoop, findLoops } from "./syscalls-loop.ts";
 export { cloneFile, mountRequest, unmountTarget } from "./syscalls-mount.ts";
 export { readTexts } from "./syscalls-text.ts";

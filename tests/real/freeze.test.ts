@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { FREEZE_LIMIT_MS } from "../../src/core/ports/kernel.ts";
 import { hostKernel } from "../../src/host/kernel.ts";
 import { Scratch } from "./driver-disk.ts";
 
@@ -54,6 +55,19 @@ describe("a process that is killed while it has a file system frozen", () => {
       expect(await writes(mounted)).toBe(true);
     });
   }
+});
+
+describe("a clone that takes too long", () => {
+  it("is given up: writers go on, and no clone is left", async () => {
+    const target = `${image}.clone`;
+    const tracing = ["-f", "-qq", "-o", "/dev/null", "-P", target];
+    const delay = ["-e", `inject=ioctl:delay_enter=${FREEZE_LIMIT_MS + 2_000}ms`];
+    const argv = [...tracing, ...delay, process.execPath, CLONE, mounted, image, target];
+    const clone = run("strace", argv);
+    await expect(clone).rejects.toMatchObject({ stderr: expect.stringContaining("too early") });
+    expect(await writes(mounted)).toBe(true);
+    await expect(stat(target)).rejects.toMatchObject({ code: "ENOENT" });
+  });
 });
 
 /** False when a writer is not done in time; it is done when the file system is thawed. */

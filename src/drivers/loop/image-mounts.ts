@@ -19,6 +19,8 @@ export class ImageMounts {
   /** Mount points that a call of this process has in use. */
   readonly #inUse = new Set<string>();
   #made = 0;
+  /** What `open` could not put right. */
+  #stuck: string | undefined;
 
   constructor(pool: string, type: string, fileSystem: ImageFileSystem, ports: DriverPorts) {
     this.#work = `${pool}/work`;
@@ -32,16 +34,28 @@ export class ImageMounts {
   async open(): Promise<void> {
     const { files, kernel } = this.#ports;
     await files.ensureDirectory(this.#work, { mode: 0o700 });
+    this.#stuck = undefined;
+    // A volume that is broken or in somebody's way must not stop the others.
+    const stick = (thrown: unknown): void => {
+      this.#stuck = Failure.from(thrown).message;
+    };
     const table = await kernel.mountTable();
-    for (const { mountPoint } of await this.#ofPool(table)) await kernel.thaw(mountPoint);
+    for (const { mountPoint } of await this.#ofPool(table)) {
+      await kernel.thaw(mountPoint).catch(stick);
+    }
     for (const { mountPoint } of table.toReversed()) {
       if (!mountPoint.startsWith(`${this.#work}/`) || this.#inUse.has(mountPoint)) continue;
-      await kernel.unmount(mountPoint);
+      await kernel.unmount(mountPoint).catch(stick);
     }
     for (const name of await files.list(this.#work)) {
       const path = `${this.#work}/${name}`;
-      if (!this.#inUse.has(path)) await files.remove(path);
+      if (!this.#inUse.has(path)) await files.remove(path).catch(stick);
     }
+  }
+
+  /** What the last {@link open} could not put right, as a sentence. */
+  get stuck(): string | undefined {
+    return this.#stuck;
   }
 
   /** A mount of an image by which it can be reached; undefined when it has none that we see. */

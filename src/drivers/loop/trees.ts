@@ -94,7 +94,9 @@ export class LoopTrees implements Trees {
         why: `The file system of the volume at ${broken.mountPoint} turned read-only, as after an error of the disk under it, or when that is full; see dmesg, make room, then stop the containers that use it and start them again`,
       };
     }
-    return health.state === "up" ? this.#room() : health;
+    if (health.state !== "up") return health;
+    const why = this.#mounts.stuck;
+    return why === undefined ? this.#room() : { state: "warning", why };
   }
 
   facts(): DriverFacts {
