@@ -392,4 +392,29 @@ export const MUTANTS: readonly Mutant[] = [
     breaks: "A snapshot that hangs is begun again every minute.",
     tests: ["tests/scenario/schedules.test.ts"],
   },
+  {
+    name: "nobody-thaws",
+    file: "src/host/thaw-keeper.ts",
+    before: "|| fsfreeze --unfreeze /proc/self/fd/3",
+    after: "|| true",
+    breaks: "When lagand dies in the instant of a snapshot, the volume's writers wait for ever.",
+    tests: ["tests/real/freeze.test.ts"],
+  },
+  {
+    name: "cloned-unfrozen",
+    file: "src/host/syscalls-freeze.ts",
+    before: '    ioctlNumber(fd, FIFREEZE, 0, "freeze", frozen);\n',
+    after: "",
+    breaks: "A snapshot of an image in use is of no one instant.",
+    tests: ["tests/conformance/host-kernel.test.ts"],
+  },
+  {
+    name: "growth-not-noted",
+    file: "src/drivers/loop/image-size.ts",
+    before: '    await files.writeText(noteOf(image), "");\n',
+    after: "",
+    breaks:
+      "A growth that a crash cut short leaves a file system that does not fill its image, for ever.",
+    tests: ["tests/real/driver-loop.test.ts"],
+  },
 ];

@@ -10,6 +10,7 @@ import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
 import { hostExec } from "../../src/host/exec.ts";
 import { hostFiles } from "../../src/host/files.ts";
 import { hostKernel } from "../../src/host/kernel.ts";
+import { Faults } from "../conformance/faults.ts";
 import { lastRecord, RecordWriter, readRecords } from "../conformance/record-writer.ts";
 import { Scratch } from "./driver-disk.ts";
 
@@ -165,6 +166,46 @@ describe("a volume in use", () => {
     });
     await expect(driver.resize(A, 300 * MIB, LIVE)).rejects.toMatchObject(REFUSED);
     expect((await driver.list(LIVE))[0]?.sizeBytes).toBe(400 * MIB);
+  });
+
+  it("is whole whichever call of a growth was the last of its daemon", {
+    timeout: 240_000,
+  }, async () => {
+    const options = { fs: "xfs", size: "300M" };
+    const driver = await opened(XFS, options);
+    const faults = new Faults();
+    const sick = createLoopDriver(pool, options, {
+      files: faults.wrap(hostFiles),
+      kernel: faults.wrap(hostKernel),
+      exec: faults.wrap(hostExec),
+    });
+    const [small, large] = [300 * MIB, 400 * MIB];
+    for (let nth = 1; ; nth++) {
+      await prepare(driver, A);
+      await within(driver, A, (root) => writeFile(join(root, "file"), "kept"));
+      faults.disarm();
+      await sick.open(LIVE);
+      faults.arm(nth, "crash");
+      await sick.resize(A, large, LIVE).catch(() => undefined);
+      const { fired } = faults;
+      faults.disarm();
+      const next = createLoopDriver(pool, options, ports);
+      await next.open(LIVE);
+      const found = (await next.list(LIVE))[0]?.sizeBytes;
+      expect([null, large], `call ${nth}`).toContain(found);
+      const { size } = await stat(join(pool, "layers", A, "disk.img"));
+      expect(size, `call ${nth}`).toBe(found ?? small);
+      await next.resize(A, large, LIVE);
+      await within(next, A, async (root) => {
+        expect(await readFile(join(root, "file"), "utf8")).toBe("kept");
+        const { totalBytes } = await hostKernel.statFileSystem(root);
+        expect(totalBytes, `call ${nth}`).toBeGreaterThan(320 * MIB);
+      });
+      await next.remove(A, LIVE);
+      expect(await readdir(join(pool, "tmp"))).toEqual([]);
+      expect(await readdir(join(pool, "work"))).toEqual([]);
+      if (!fired) break;
+    }
   });
 
   it("is full at its size, and has room again when something is deleted", async () => {
