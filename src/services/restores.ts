@@ -24,6 +24,7 @@ import {
   type Recorded,
   type Records,
 } from "./records.ts";
+import { orStop } from "./volume-rules.ts";
 
 /** How a restore is asked for. */
 export interface RestoreRequest {
@@ -106,7 +107,11 @@ export class Restores {
     return queue.run(line, async () => {
       const { snapshot } = await history.get(ref);
       const volume = await this.#get(line);
-      await mounts.ensureUnused(volume.value, "restore", { askEngines: false }, signal);
+      await mounts
+        .ensureUnused(volume.value, "restore", { askEngines: false }, signal)
+        .catch((thrown: unknown) => {
+          throw orStop(thrown, `lagan restore ${formatRef(ref)} --stop`);
+        });
       // A Mount that comes now waits for the queue; what an earlier one mounted for us goes first.
       await mounts.release(volume.value);
       pools.get(volume.value.spec.pool);

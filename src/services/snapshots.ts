@@ -27,6 +27,7 @@ import type { Pools } from "./pools.ts";
 import type { Quiet } from "./quiet.ts";
 import { putOperation, putSnapshot, putVolume, type Recorded, type Records } from "./records.ts";
 import type { SnapshotTrash } from "./snapshot-trash.ts";
+import { orStop } from "./volume-rules.ts";
 
 /** What a new snapshot is to be. */
 export interface SnapshotRequest {
@@ -354,7 +355,11 @@ export class Snapshots {
       );
     }
     if (liveSnapshots === false) {
-      await this.#parts.mounts.ensureUnused(volume, "snapshot", { askEngines: false }, signal);
+      await this.#parts.mounts
+        .ensureUnused(volume, "snapshot", { askEngines: false }, signal)
+        .catch((thrown: unknown) => {
+          throw orStop(thrown, `lagan snapshot create ${volume.name} --stop`);
+        });
     }
     if (quiet !== undefined) return quiet === "stop" ? "stopped" : "paused";
     return liveSnapshots === false ? "unused" : liveSnapshots;

@@ -29,3 +29,14 @@ export function ensureRevision(found: Recorded<Volume>, ifRevision: number | und
     `Cannot change volume "${found.value.name}": it was changed meanwhile; look at it again`,
   );
 }
+
+/** A refusal because of a container that runs, with the command that stops it meanwhile and starts it again. */
+export function orStop(thrown: unknown, command: string): unknown {
+  if (!(thrown instanceof Failure) || !thrown.message.includes("in use by container"))
+    return thrown;
+  const { code, message, detail } = thrown;
+  return new Failure(code, `${message}, or let that be done: ${command}`, {
+    detail,
+    cause: thrown,
+  });
+}
