@@ -124,6 +124,22 @@ it("a volume stays mounted while what it was made from is removed", async () => 
   expect(await Promise.all([C, E].map(read))).toEqual(["two", "one"]);
 });
 
+it("tells whether a volume has changed since its last snapshot, also after that is removed and its clone stays", async () => {
+  await prepare(A);
+  await write(A, "one");
+  await driver.snapshot(A, B, LIVE);
+  const changed = (): Promise<boolean> | undefined => driver.changedSince?.(A, B, LIVE);
+  await usedBytes();
+  expect(await changed()).toBe(false);
+  await write(A, "two");
+  await usedBytes();
+  expect(await changed()).toBe(true);
+  await driver.snapshot(A, C, LIVE);
+  await prepare(D, C);
+  await driver.remove(C, LIVE);
+  expect(await changed()).toBe(true);
+});
+
 it("a chain of clones goes from either end", async () => {
   for (const order of [
     [A, B, C, D, E],

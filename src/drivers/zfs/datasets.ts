@@ -61,6 +61,14 @@ export class Datasets {
     };
   }
 
+  /** False only when the snapshot is the dataset's last and nothing was written to it since. */
+  async hasChanged(name: string, snapshot: string, signal: AbortSignal): Promise<boolean> {
+    const rows = await this.#zfs.snapshots([this.#full(name)], signal);
+    if (rows.at(-1)?.snapshot !== snapshot) return true;
+    // Whatever changes in a dataset is written to new blocks, which its last snapshot has not.
+    return (await this.usage(name, signal)).exclusiveBytes > 0;
+  }
+
   /** After it resolves, all that was written to the pool so far is on disk and counted. zfs-fuse has no `zpool sync`. */
   async settle(signal: AbortSignal): Promise<void> {
     const argv = ["zfs", "set", "lagan:settled=yes", this.#full(ANCHOR)] as const;

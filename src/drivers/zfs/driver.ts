@@ -73,6 +73,8 @@ class ZfsDriver implements StorageDriver {
   readonly #datasets: Datasets;
   readonly #making: Making;
   #open = false;
+  /** How often it was opened. */
+  #opened = 0;
   #closedBecause = "it is not open";
 
   constructor(
@@ -104,6 +106,7 @@ class ZfsDriver implements StorageDriver {
       this.#datasets.forget();
       await this.#making.clearLeftovers(signal);
       this.#open = true;
+      this.#opened++;
     } catch (thrown) {
       this.#open = false;
       this.#closedBecause =
@@ -211,7 +214,12 @@ class ZfsDriver implements StorageDriver {
   async remove(layer: LayerId, signal: AbortSignal): Promise<void> {
     const attempt = `Cannot remove layer ${layer}`;
     await this.#up(signal);
+    const opened = this.#opened;
     await this.#making.remove(attempt, layer, signal);
+    // Absent may have been the whole ZFS pool.
+    await this.#up(signal);
+    if (this.#opened === opened) return;
+    throw new Failure("unavailable", `${attempt}: the pool was opened again meanwhile; try again`);
   }
 
   async mounts(
@@ -248,6 +256,15 @@ class ZfsDriver implements StorageDriver {
     await this.#up(signal);
     const found = ensureActive(attempt, (await this.#datasets.read(signal)).find(layer));
     await this.#limit(attempt, found, sizeBytes, signal);
+  }
+
+  async changedSince(active: LayerId, since: LayerId, signal: AbortSignal): Promise<boolean> {
+    const attempt = `Cannot compare layer ${active} with ${since}`;
+    await this.#up(signal);
+    const book = await this.#datasets.read(signal);
+    const { head } = ensureActive(attempt, book.find(active));
+    const { snapshot } = ensureFound(attempt, book.find(since));
+    return snapshot === null || this.#datasets.hasChanged(head.name, snapshot, signal);
   }
 
   async list(signal: AbortSignal): Promise<readonly LayerInfo[]> {
