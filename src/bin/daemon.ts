@@ -13,6 +13,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { Store } from "../core/ports/store.ts";
 import { VERSION } from "../core/version.ts";
 import { poolMaker } from "../drivers/index.ts";
+import { hostArchive } from "../host/archive.ts";
 import { systemClock } from "../host/clock.ts";
 import { type ConfigOverrides, readConfig } from "../host/config.ts";
 import { DockerEngine } from "../host/docker-engine.ts";
@@ -23,6 +24,7 @@ import { hostKernel } from "../host/kernel.ts";
 import { openLog } from "../host/log.ts";
 import { systemRandom } from "../host/random.ts";
 import { activatedSockets, listenOnFd, listenOnPath } from "../host/sockets.ts";
+import { hostTreeDiff } from "../host/tree-diff.ts";
 import { buildNode, DRIVER_NAME } from "../services/node.ts";
 import { SqliteStore } from "../stores/sqlite/store.ts";
 
@@ -83,7 +85,8 @@ async function main(): Promise<void> {
     });
   };
   const metrics = new RequestMetrics();
-  const rest = restApp({ services, log, version: VERSION, signal: stop.signal, metrics });
+  const trees = { archive: hostArchive, treeDiff: hostTreeDiff };
+  const rest = restApp({ services, ...trees, log, version: VERSION, signal: stop.signal, metrics });
   const onCall = () => shadows.engineCalled();
   const docker = dockerVolumeApp({ services, log, onActivate, onCall }, stop.signal);
   metrics.count(docker, "docker-volume");

@@ -19,6 +19,8 @@ export interface Terminal {
   /** Width; undefined when it is no terminal, and nothing is cut. */
   readonly columns: number | undefined;
   readonly color: boolean;
+  /** True when a line of progress can be drawn anew. */
+  readonly progress: boolean;
   /** True when somebody can be asked. */
   readonly interactive: boolean;
 }

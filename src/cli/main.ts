@@ -99,6 +99,7 @@ function contextOf(host: () => string | undefined): Context {
     terminal: {
       columns: process.stdout.isTTY ? process.stdout.columns : undefined,
       color: process.stdout.isTTY === true && (process.env["NO_COLOR"] ?? "") === "",
+      progress: process.stderr.isTTY === true,
       interactive: process.stdin.isTTY === true && process.stderr.isTTY === true,
     },
   };

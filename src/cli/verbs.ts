@@ -56,6 +56,18 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "lines of a volume's history",
     load: async () => (await import("./history.ts")).branchCommand,
   },
+  diff: {
+    summary: "what differs between two points of a history",
+    load: async () => (await import("./diff.ts")).diffCommand,
+  },
+  export: {
+    summary: "a snapshot or volume as tar",
+    load: async () => (await import("./archive.ts")).exportCommand,
+  },
+  import: {
+    summary: "a volume from a tar",
+    load: async () => (await import("./archive.ts")).importCommand,
+  },
   profile: {
     summary: "named defaults for new volumes",
     load: async () => (await import("./profile.ts")).profileCommand,
@@ -88,7 +100,8 @@ Storage for containers that outlives them.
   operation   ls  inspect                   work of several steps
 
   log         a volume's history            restore     VOLUME@SNAPSHOT [--stop]
-  clone       VOLUME[@SNAPSHOT] NEW-VOLUME
+  diff        VOLUME@A [VOLUME@B]           clone       VOLUME[@SNAPSHOT] NAME
+  export      VOLUME[@SNAPSHOT] > FILE      import      FILE NAME
 
   status      the daemon in short           doctor      finds what is wrong
   events      what happened [--follow]      version     of command and daemon

@@ -81,6 +81,7 @@ export class Reconcile {
     const { volumes, trash, snapshots, snapshotTrash, restores, resizes } = this.#parts;
     switch (operation.verb) {
       case "volume.create":
+      case "volume.import":
         return volumes.resumeCreate(operation, signal);
       case "volume.purge":
         return trash.resumePurge(operation, signal);

@@ -1,5 +1,5 @@
 import { Failure } from "../core/failure.ts";
-import type { VolumeName } from "../core/name.ts";
+import type { PoolName, VolumeName } from "../core/name.ts";
 import { formatMinute } from "../core/time.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { Recorded } from "./records.ts";
@@ -39,4 +39,16 @@ export function orStop(thrown: unknown, command: string): unknown {
     detail,
     cause: thrown,
   });
+}
+
+/** For a size limit in a pool that has none; `able` are those that can. */
+export function noLimits(name: VolumeName, pool: PoolName, able: readonly PoolName[]): Failure {
+  const instead =
+    able.length === 0
+      ? "no pool here can; leave size out, or add a pool on btrfs"
+      : `use one that can: ${able.join(", ")}`;
+  return new Failure(
+    "failed_precondition",
+    `Cannot create volume "${name}" with a size limit: pool "${pool}" cannot enforce one; ${instead}`,
+  );
 }

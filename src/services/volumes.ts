@@ -1,15 +1,15 @@
 import { Failure } from "../core/failure.ts";
 import type { Snapshot } from "../core/history/snapshot.ts";
-import { type LayerId, newId, type VolumeId } from "../core/id.ts";
+import { type LayerId, newId, type OperationId, type VolumeId } from "../core/id.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
-import { mergeSchedule, type ScheduleOptions } from "../core/schedule/schedule.ts";
+import { mergeSchedule } from "../core/schedule/schedule.ts";
 import { mergeLabels, type VolumeOptions } from "../core/volume/options.ts";
 import { DEFAULT_MODE, listDifferences, type Origin, planVolume } from "../core/volume/spec.ts";
-import type { Branch, Volume } from "../core/volume/volume.ts";
+import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import { type Families, NOTHING_RENAMED } from "./families.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
@@ -27,35 +27,8 @@ import {
   type Records,
 } from "./records.ts";
 import type { Trash } from "./trash.ts";
-import { ensureRevision, ensureUnprotected, exists } from "./volume-rules.ts";
-
-/** What `update` changes; what is absent stays. */
-export interface VolumeChange {
-  /** New labels: a null value takes the label away, the others are added or replaced. */
-  readonly labels?: Readonly<Record<string, string | null>>;
-  readonly protect?: boolean;
-  readonly name?: VolumeName;
-  /** Changes of its schedule; `everyMs` null ends it. */
-  readonly schedule?: ScheduleOptions;
-  /** Who asks; `unknown` unless told. */
-  readonly author?: string;
-}
-
-/** What a creation is told beside its options. */
-export interface CreateContext {
-  /** Makes the new volume a branch. */
-  readonly branch?: Branch;
-  /** Who asks; `unknown` unless told. */
-  readonly author?: string;
-}
-
-/** How a removal is asked for. */
-export interface RemoveOptions {
-  /** Also refuse when an engine has a stopped container with it. Never set when an engine itself asks: it holds locks. */
-  readonly askEngines: boolean;
-  /** Remove only if the record is still of this revision. */
-  readonly ifRevision?: number;
-}
+import type { CreateContext, RemoveOptions, VolumeChange } from "./volume-requests.ts";
+import { ensureRevision, ensureUnprotected, exists, noLimits } from "./volume-rules.ts";
 
 /** What {@link Volumes} works with. */
 interface VolumesParts {
@@ -80,6 +53,8 @@ interface VolumesParts {
 /** The volumes of this node by name: made, found, changed, and put into the trash. */
 export class Volumes {
   readonly #parts: VolumesParts;
+  /** Creations that this process works on. */
+  readonly #underWay = new Set<OperationId>();
 
   constructor(parts: VolumesParts) {
     this.#parts = parts;
@@ -145,7 +120,7 @@ export class Volumes {
   #create(
     name: VolumeName,
     options: VolumeOptions,
-    { branch, author = "unknown" }: CreateContext,
+    { branch, author = "unknown", fill }: CreateContext,
     origin: Origin | undefined,
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
@@ -162,7 +137,8 @@ export class Volumes {
       }
       const { pool, sizeBytes } = plan.spec;
       const driver = this.#parts.pools.get(pool);
-      if (sizeBytes !== null && driver.traits.sizeLimit === false) throw this.#noLimits(name, pool);
+      if (sizeBytes !== null && driver.traits.sizeLimit === false)
+        throw noLimits(name, pool, this.#parts.pools.namesWithSizeLimit());
       const volume: Volume = {
         id: newId<VolumeId>(clock, this.#parts.random),
         name,
@@ -176,7 +152,7 @@ export class Volumes {
         schedule: plan.schedule,
         status: { state: "creating" },
       };
-      return this.#make(volume, origin?.snapshot ?? null, signal);
+      return this.#make(volume, origin?.snapshot ?? null, fill, signal);
     });
   }
 
@@ -265,13 +241,19 @@ export class Volumes {
 
   /** Carries on a creation that was cut off. @throws {Failure} as {@link create}. */
   async resumeCreate(operation: Operation, signal: AbortSignal): Promise<void> {
+    // A long import must not hold up whoever looks after what was cut off.
+    if (this.#underWay.has(operation.id)) return;
     await this.#parts.queue.run(operation.target, async () => {
       // Read in here: the request that began it may have been taking it back while this waited.
       const found = await this.#parts.records.findVolume(operation.volume);
       if (found?.value.status.state !== "creating") return;
-      const origin = await this.#parts.origins.find(found.value);
+      const imported = operation.verb === "volume.import";
+      const origin = imported ? undefined : await this.#parts.origins.find(found.value);
       if (origin === undefined) {
-        const failure = new Failure("aborted", "the snapshot that it starts from is gone");
+        const why = imported
+          ? "its archive was cut off"
+          : "the snapshot that it starts from is gone";
+        const failure = new Failure("aborted", why);
         await this.#undo(found, operation, failure, signal);
       } else await this.#finish(found, origin, operation, signal);
     });
@@ -288,7 +270,8 @@ export class Volumes {
         `Cannot create volume "${volume.name}": it just changed; try again`,
       );
     }
-    const origin = await this.#parts.origins.find(found.value);
+    const imported = running.verb === "volume.import";
+    const origin = imported ? undefined : await this.#parts.origins.find(found.value);
     if (origin === undefined) {
       throw new Failure(
         "aborted",
@@ -301,22 +284,27 @@ export class Volumes {
   async #make(
     volume: Volume,
     origin: Snapshot | null,
+    fill: CreateContext["fill"],
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
     const { records, operations } = this.#parts;
-    const operation = operations.begin("volume.create", volume);
+    const verb = fill === undefined ? "volume.create" : "volume.import";
+    const operation = operations.begin(verb, volume);
     const revision = await records.write(
       [putVolume(volume), claimName(volume.name, volume.id), putOperation(operation)],
       { free: [volume.name] },
     );
     const begun = { value: volume, revision };
+    this.#underWay.add(operation.id);
     try {
-      return await this.#finish(begun, origin, operation, signal);
+      return await this.#finish(begun, origin, operation, signal, fill);
     } catch (thrown) {
       await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
         this.#parts.log.warn("failed creation not taken back yet", { volume: volume.name, cause });
       });
       throw thrown;
+    } finally {
+      this.#underWay.delete(operation.id);
     }
   }
 
@@ -326,6 +314,7 @@ export class Volumes {
     origin: Snapshot | null,
     operation: Operation,
     signal: AbortSignal,
+    fill?: CreateContext["fill"],
   ): Promise<Recorded<Volume>> {
     const { records, operations, pools, events } = this.#parts;
     const { value: volume } = begun;
@@ -334,6 +323,7 @@ export class Volumes {
     await pools
       .get(volume.spec.pool)
       .prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes, owner }, signal);
+    await fill?.(volume);
     const ready: Volume = { ...volume, status: { state: "ready" } };
     const revision = await records.write(
       [putVolume(ready), putOperation(operations.done(operation))],
@@ -378,17 +368,5 @@ export class Volumes {
   async #ensureFree(name: VolumeName): Promise<void> {
     if ((await this.#parts.records.findVolumeByName(name)) === undefined) return;
     throw new Failure("already_exists", `Cannot use the name "${name}": a volume has it already`);
-  }
-
-  #noLimits(name: VolumeName, pool: PoolName): Failure {
-    const able = this.#parts.pools.namesWithSizeLimit().join(", ");
-    const instead =
-      able === ""
-        ? "no pool here can; leave size out, or add a pool on btrfs"
-        : `use one that can: ${able}`;
-    return new Failure(
-      "failed_precondition",
-      `Cannot create volume "${name}" with a size limit: pool "${pool}" cannot enforce one; ${instead}`,
-    );
   }
 }

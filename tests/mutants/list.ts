@@ -29,12 +29,12 @@ export const MUTANTS: readonly Mutant[] = [
     before: `    await pools
       .get(volume.spec.pool)
       .prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes, owner }, signal);
-    const ready`,
+    await fill`,
     after: `    pools
       .get(volume.spec.pool)
       .prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes, owner }, signal)
       .catch(() => undefined);
-    const ready`,
+    await fill`,
     breaks: "The record says ready before the layer is there.",
   },
   {

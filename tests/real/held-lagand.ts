@@ -8,6 +8,7 @@ import { Failure } from "../../src/core/failure.ts";
 import { parseRef } from "../../src/core/history/ref.ts";
 import { parseVolumeName } from "../../src/core/name.ts";
 import { poolMaker } from "../../src/drivers/index.ts";
+import { hostArchive } from "../../src/host/archive.ts";
 import { systemClock } from "../../src/host/clock.ts";
 import { readConfig } from "../../src/host/config.ts";
 import { DockerEngine } from "../../src/host/docker-engine.ts";
@@ -17,6 +18,7 @@ import { hostKernel } from "../../src/host/kernel.ts";
 import { openLog } from "../../src/host/log.ts";
 import { systemRandom } from "../../src/host/random.ts";
 import { listenOnPath } from "../../src/host/sockets.ts";
+import { hostTreeDiff } from "../../src/host/tree-diff.ts";
 import { buildNode } from "../../src/services/node.ts";
 import { SqliteStore } from "../../src/stores/sqlite/store.ts";
 
@@ -71,7 +73,15 @@ const node = buildNode(
 const { services } = node;
 await node.start(signal);
 
-const rest = restApp({ services, log, version: "0", signal, metrics: new RequestMetrics() });
+const rest = restApp({
+  archive: hostArchive,
+  treeDiff: hostTreeDiff,
+  services,
+  log,
+  version: "0",
+  signal,
+  metrics: new RequestMetrics(),
+});
 rest.post("/test", async (request) => {
   const { verb, volume, how, at } = JSON.parse(String(request.body)) as HeldCall;
   const name = parseVolumeName(volume);

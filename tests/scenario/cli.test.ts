@@ -10,6 +10,8 @@ import { authorOf } from "../../src/cli/author.ts";
 import { compileCacheDirectory } from "../../src/cli/compile-cache.ts";
 import { parseVolumeName } from "../../src/core/name.ts";
 import type { Volume } from "../../src/core/volume/volume.ts";
+import { hostArchive } from "../../src/host/archive.ts";
+import { hostTreeDiff } from "../../src/host/tree-diff.ts";
 import { putVolume } from "../../src/services/records.ts";
 import { type MemoryNode, memoryNode } from "./rest-node.ts";
 
@@ -32,7 +34,14 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "lagan-cli-"));
   socket = join(directory, "lagan.sock");
   memory = await memoryNode();
-  app = restApp({ services: memory.node.services, version: "9.9.9", log: memory.log, signal });
+  app = restApp({
+    archive: hostArchive,
+    treeDiff: hostTreeDiff,
+    services: memory.node.services,
+    version: "9.9.9",
+    log: memory.log,
+    signal,
+  });
   await app.listen({ path: socket });
 });
 
@@ -316,7 +325,14 @@ describe("pool, operation, status, version, events, doctor", () => {
       memory = await memoryNode();
       const { services } = memory.node;
       expect(services.events).not.toBe(events);
-      app = restApp({ services, version: "9.9.9", log: memory.log, signal });
+      app = restApp({
+        archive: hostArchive,
+        treeDiff: hostTreeDiff,
+        services,
+        version: "9.9.9",
+        log: memory.log,
+        signal,
+      });
       await app.listen({ path: socket });
       await services.volumes.create(parseVolumeName("second"), { labels: {} }, signal);
       await services.volumes.create(parseVolumeName("third"), { labels: {} }, signal);

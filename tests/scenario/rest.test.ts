@@ -13,6 +13,8 @@ import { Failure } from "../../src/core/failure.ts";
 import { parseVolumeName } from "../../src/core/name.ts";
 import type { Store } from "../../src/core/ports/store.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
+import { hostArchive } from "../../src/host/archive.ts";
+import { hostTreeDiff } from "../../src/host/tree-diff.ts";
 import { SimClock } from "../../src/sim/clock.ts";
 import { engineThat } from "../../src/sim/engine.ts";
 import { SimStore } from "../../src/sim/store.ts";
@@ -30,7 +32,14 @@ async function start(options: Parameters<typeof memoryNode>[0] = {}): Promise<vo
   await app?.close();
   memory = await memoryNode(options);
   const { node, log } = memory;
-  app = restApp({ services: node.services, version: "9.9.9", log, signal });
+  app = restApp({
+    archive: hostArchive,
+    treeDiff: hostTreeDiff,
+    services: node.services,
+    version: "9.9.9",
+    log,
+    signal,
+  });
   await app.ready();
   api = new OpenApi((await app.inject("/openapi.json")).json());
 }
@@ -414,7 +423,8 @@ describe("the OpenAPI document", () => {
       ...["/v1/snapshot-groups", "/v1/volumes/{name}/log", "/v1/snapshots"],
       ...["/v1/volumes/{name}/restore", "/v1/volumes/{name}/branches", "/v1/trash-snapshots"],
       ...["/v1/trash-snapshots/{ref}/restore", "/v1/trash-snapshots/{ref}"],
-      ...["/v1/profiles", "/v1/profiles/{name}"],
+      ...["/v1/volumes/{name}/diff", "/v1/volumes/{name}/export", "/v1/volumes/{name}/import"],
+      ...["/v1/usage", "/v1/profiles", "/v1/profiles/{name}"],
       ...["/v1/pools", "/v1/pools/{name}", "/v1/operations", "/v1/operations/{id}"],
       ...["/v1/status", "/v1/doctor", "/v1/events", "/healthz", "/metrics"],
     ]);

@@ -1,5 +1,4 @@
-import { Agent, type IncomingMessage, request } from "node:http";
-import { Failure, type FailureCode } from "../../core/failure.ts";
+import { Failure } from "../../core/failure.ts";
 import { quote } from "../../core/name.ts";
 import type {
   BranchBody,
@@ -8,12 +7,16 @@ import type {
   RevertBody,
   TakeBody,
   TakeGroupBody,
+  WireAccounts,
+  WireDiffLine,
   WireGroup,
+  WireImported,
   WireProfile,
   WireRestored,
   WireSnapshot,
   WireTaken,
   WireTrashedSnapshot,
+  WireVolumeAccount,
 } from "./history-resource.ts";
 import type {
   ChangeVolumeBody,
@@ -30,13 +33,24 @@ import type {
   WireUsage,
   WireVolume,
 } from "./resource.ts";
+import {
+  CLIENT_TIMEOUT_MS,
+  cutOff,
+  ensureOk,
+  type Query,
+  readText,
+  type Sending,
+  Wire,
+} from "./wire.ts";
 
 export type {
   TakeBody,
+  WireDiffLine,
   WireProfile,
   WireQuiet,
   WireSnapshot,
   WireTrashedSnapshot,
+  WireVolumeAccount,
 } from "./history-resource.ts";
 export type {
   WireEvent,
@@ -51,26 +65,14 @@ export type {
 
 /** Where the daemon listens when nobody says. */
 export const DEFAULT_HOST = "unix:///run/lagan/lagan.sock";
-/** How long an answer is waited for, in milliseconds: a little longer than the daemon works on one. */
-export const CLIENT_TIMEOUT_MS = 130_000;
 /** Items asked for at once: the most that the daemon gives. */
 const PAGE_SIZE = 500;
-
-/** Values of a query; a list is given as the same key again and again. */
-type Query = Readonly<Record<string, string | readonly string[] | undefined>>;
-
-/** What goes with a request. */
-interface Sending {
-  readonly query?: Query;
-  readonly body?: object;
-}
 
 /** The daemon's REST API, typed. Every method rejects with the daemon's own `Failure`, or `unavailable` when it is not there. */
 export class RestClient {
   /** `unix:///PATH`. */
   readonly host: string;
-  readonly #socketPath: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 4 });
+  readonly #wire: Wire;
 
   /** @throws {Failure} `invalid_argument` when `host` is not `unix:///PATH`. */
   constructor(host: string = DEFAULT_HOST) {
@@ -82,7 +84,7 @@ export class RestClient {
       );
     }
     this.host = host;
-    this.#socketPath = path;
+    this.#wire = new Wire(host, path);
   }
 
   listVolumes(
@@ -257,25 +259,64 @@ export class RestClient {
    */
   async *listenToEvents(since: number | undefined, follow: boolean): AsyncGenerator<WireEvent> {
     const query = { since: since === undefined ? undefined : String(since), follow: `${follow}` };
-    const answer = await this.#send("GET", "/v1/events", { query }, 0);
+    for await (const block of this.#wire.blocks("/v1/events", { query }, "\n\n")) {
+      const data = /^data: (.*)$/m.exec(block)?.[1];
+      if (data !== undefined) yield JSON.parse(data) as WireEvent;
+    }
+  }
+
+  /** What differs between two of `VOLUME`, `VOLUME@SNAPSHOT` and `VOLUME@BRANCH`; the last one sums it up. */
+  async *diff(from: string, to: string): AsyncGenerator<WireDiffLine> {
+    const path = `${pathOf(from.split("@")[0] ?? from)}/diff`;
+    let line: WireDiffLine | undefined;
+    for await (const text of this.#wire.blocks(path, { query: { from, to } }, "\n")) {
+      line = JSON.parse(text) as WireDiffLine;
+      yield line;
+    }
+    if (line === undefined || !("summary" in line)) throw cutOff("compare", `${from} with ${to}`);
+  }
+
+  /** The bytes of an archive of `VOLUME`, `VOLUME@SNAPSHOT` or `VOLUME@BRANCH`. Breaks when it is cut off. */
+  async *exportTar(
+    ref: string,
+    options: { readonly compress?: "zstd" },
+  ): AsyncGenerator<Uint8Array> {
+    const [volume = "", at] = ref.split(/@(.*)/s);
+    const path = `${pathOf(volume)}/export`;
+    const answer = await this.#wire.send("GET", path, { query: { ...options, at } }, 0);
     await ensureOk(answer);
-    let text = "";
-    answer.setEncoding("utf8");
     try {
-      for await (const chunk of answer) {
-        text += String(chunk);
-        const blocks = text.split("\n\n");
-        text = blocks.pop() ?? "";
-        for (const block of blocks) {
-          const data = /^data: (.*)$/m.exec(block)?.[1];
-          if (data !== undefined) yield JSON.parse(data) as WireEvent;
-        }
-      }
+      for await (const piece of answer) yield piece as Uint8Array;
     } catch (cause) {
-      throw this.#unreachable(cause);
+      throw cutOff("export", ref, cause);
     } finally {
       answer.destroy();
     }
+  }
+
+  /** Makes a volume from an archive. `archive` is read as fast as the daemon takes it, and no longer than it does. */
+  async importTar(
+    volume: string,
+    archive: AsyncIterable<Uint8Array>,
+    options: {
+      readonly options: Readonly<Record<string, string>>;
+      readonly devices: boolean;
+      readonly author: string;
+    },
+  ): Promise<WireImported> {
+    const query = {
+      option: Object.entries(options.options).map(([key, value]) => `${key}=${value}`),
+      devices: String(options.devices),
+      author: options.author,
+    };
+    const text = await this.#wire.upload(`${pathOf(volume)}/import`, { query }, archive);
+    return JSON.parse(text) as WireImported;
+  }
+
+  /** What everything holds, from records. */
+  async listAccounts(): Promise<readonly WireVolumeAccount[]> {
+    const { volumes } = await this.#ask<WireAccounts>("GET", "/v1/usage");
+    return volumes;
   }
 
   async #listAll<T>(path: string, query: Query): Promise<readonly T[]> {
@@ -291,44 +332,9 @@ export class RestClient {
   }
 
   async #ask<T>(method: string, path: string, sending: Sending = {}): Promise<T> {
-    const answer = await this.#send(method, path, sending, CLIENT_TIMEOUT_MS);
+    const answer = await this.#wire.send(method, path, sending, CLIENT_TIMEOUT_MS);
     await ensureOk(answer);
     return JSON.parse(await readText(answer)) as T;
-  }
-
-  /** @param timeoutMs Longest silence; 0: any. */
-  #send(
-    method: string,
-    path: string,
-    { query, body }: Sending,
-    timeoutMs: number,
-  ): Promise<IncomingMessage> {
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    return new Promise((resolve, reject) => {
-      const sent = request(
-        {
-          ...{ method, path: path + formatQuery(query), timeout: timeoutMs },
-          ...{ socketPath: this.#socketPath, agent: this.#agent },
-          headers: {
-            host: "lagan",
-            ...(text !== undefined && {
-              "content-type": "application/json",
-              "content-length": Buffer.byteLength(text),
-            }),
-          },
-        },
-        resolve,
-      );
-      sent.once("timeout", () => sent.destroy(new Error("it does not answer in time")));
-      sent.once("error", (cause) => reject(this.#unreachable(cause)));
-      sent.end(text);
-    });
-  }
-
-  #unreachable(cause: unknown): Failure {
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-    const why = WHY_UNREACHABLE[code] ?? (cause instanceof Error ? cause.message : String(cause));
-    return new Failure("unavailable", `Cannot reach the daemon at ${this.host}: ${why}`, { cause });
   }
 }
 
@@ -338,51 +344,4 @@ function pathOf(volume: string): string {
 
 function pointOf(volume: string, snapshot: string): string {
   return `${pathOf(volume)}/snapshots/${encodeURIComponent(snapshot)}`;
-}
-
-const START = "see: systemctl status lagand; or start one: lagan daemon";
-const WHY_UNREACHABLE: Readonly<Record<string, string>> = {
-  ENOENT: `there is no socket: it is not running, or runs with another --run-dir; ${START}`,
-  ECONNREFUSED: `nobody listens: it has ended; ${START}`,
-  EACCES: "you may not use its socket; be root or a member of group lagan",
-  ECONNRESET: `it ended while it worked on this; what became of it is not known; ${START}`,
-};
-
-function formatQuery(query: Query | undefined): string {
-  const pairs = Object.entries(query ?? {}).flatMap(([key, value]) =>
-    [value ?? []].flat().map((one) => [key, one]),
-  );
-  return pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`;
-}
-
-/** @throws {Failure} what the daemon says. */
-async function ensureOk(answer: IncomingMessage): Promise<void> {
-  const status = answer.statusCode ?? 0;
-  if (status >= 200 && status < 300) return;
-  throw parseProblem(await readText(answer), status);
-}
-
-function parseProblem(text: string, status: number): Failure {
-  try {
-    const { type, title, status: _, code, detail, traceId, ...facts } = JSON.parse(text);
-    if (typeof code === "string" && typeof detail === "string") {
-      return new Failure(code as FailureCode, detail, {
-        detail: facts,
-        cause: { type, title, traceId },
-      });
-    }
-  } catch {
-    // Not a problem document: told below.
-  }
-  return new Failure(
-    "unavailable",
-    `Cannot understand the answer (HTTP ${status}): is it lagand that listens there?`,
-  );
-}
-
-async function readText(answer: IncomingMessage): Promise<string> {
-  answer.setEncoding("utf8");
-  let text = "";
-  for await (const chunk of answer) text += String(chunk);
-  return text;
 }

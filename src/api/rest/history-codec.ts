@@ -14,11 +14,13 @@ import type { Profile } from "../../core/volume/profile.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { Found } from "../../services/history.ts";
 import type { NamedProfile } from "../../services/profiles.ts";
+import type { ScheduleStatus } from "../../services/schedules.ts";
 import type { SnapshotRequest } from "../../services/snapshots.ts";
 import type { MeasuredUsage, PlacedSnapshot } from "../../services/usage.ts";
 import type {
   TakeBody,
   WireProfile,
+  WireScheduleStatus,
   WireSnapshot,
   WireTrashedSnapshot,
 } from "./history-resource.ts";
@@ -76,6 +78,15 @@ export function formatTrashedSnapshot(
     ...formatSnapshot(found, usage),
     trashedAt: formatTime(trashed.trashedAt),
     expiresAt: trashed.expiresAt === null ? null : formatTime(trashed.expiresAt),
+  };
+}
+
+export function formatScheduleStatus(status: ScheduleStatus): WireScheduleStatus {
+  const { lastAt, nextAt, kept, lossWindowMs, failing } = status;
+  return {
+    lastAt: lastAt === null ? null : formatTime(lastAt),
+    nextAt: formatTime(nextAt),
+    ...{ kept, lossWindowMs, failing },
   };
 }
 

@@ -129,3 +129,71 @@ export interface ProfileBody {
   readonly name: string;
   readonly options: Readonly<Record<string, string>>;
 }
+
+/** One difference, or the last line of a comparison. */
+export type WireDiffLine = WireChange | { readonly summary: WireDiffSummary };
+
+/** One difference between two trees. */
+export interface WireChange {
+  /** Below the root; bytes that are not UTF-8, and `%`, as `%` and two hex digits. */
+  readonly path: string;
+  readonly kind: "added" | "changed" | "removed";
+  readonly type: "file" | "directory" | "symlink" | "other";
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/** How much differs. A comparison without it was cut off. */
+export interface WireDiffSummary {
+  readonly added: number;
+  readonly changed: number;
+  readonly removed: number;
+  /** Sum of the sizes of what differs, before and after. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/** An archive that was imported. */
+export interface WireImported {
+  readonly volume: WireVolume;
+  readonly entries: number;
+  /** Bytes of the archive as it came. */
+  readonly receivedBytes: number;
+  /** Of those. */
+  readonly sha256: string;
+  /** What was not kept: sentences. */
+  readonly notes: readonly string[];
+}
+
+/** What everything holds, from records. */
+export interface WireAccounts {
+  readonly volumes: readonly WireVolumeAccount[];
+}
+
+/** What one thing holds; null: not measured since the daemon started. */
+export interface WireAccount {
+  readonly id: string;
+  readonly name: string;
+  readonly usedBytes: number | null;
+  readonly exclusiveBytes: number | null;
+}
+
+/** What a volume and its snapshots hold. */
+export interface WireVolumeAccount extends WireAccount {
+  readonly trashed: boolean;
+  readonly sizeBytes: number | null;
+  readonly snapshots: readonly (WireAccount & { readonly trashed: boolean })[];
+}
+
+/** Where a schedule stands. */
+export interface WireScheduleStatus {
+  readonly lastAt: string | null;
+  /** In the past: at the next full minute. */
+  readonly nextAt: string;
+  /** How many snapshots the schedule has taken that are still there. */
+  readonly kept: number;
+  /** How much of the newest work is in no snapshot, as a time; null: there is no snapshot. */
+  readonly lossWindowMs: number | null;
+  /** Why the last attempt failed; null: it did not. */
+  readonly failing: string | null;
+}

@@ -6,7 +6,10 @@ import type {
   RevertBody,
   TakeBody,
   TakeGroupBody,
+  WireAccounts,
+  WireDiffLine,
   WireGroup,
+  WireImported,
   WireProfile,
   WireRestored,
   WireSnapshot,
@@ -161,5 +164,58 @@ export const NEW_PROFILE: z.ZodType<ProfileBody> = named(
   z.strictObject({
     name: z.string(),
     options: text.describe("As docker volume create -o takes them"),
+  }),
+);
+
+const change = z.strictObject({
+  path: z
+    .string()
+    .describe("Below the root; % and bytes that are not UTF-8 as % and two hex digits"),
+  kind: z.enum(["added", "changed", "removed"]),
+  type: z.enum(["file", "directory", "symlink", "other"]),
+  bytesBefore: z.int().min(0),
+  bytesAfter: z.int().min(0),
+});
+const count = z.int().min(0);
+export const DIFF_LINE: z.ZodType<WireDiffLine> = named(
+  "DiffLine",
+  "One difference; or the last line, without which the comparison was cut off.",
+  z.union([
+    change,
+    z.strictObject({
+      summary: z.strictObject({
+        ...{ added: count, changed: count, removed: count },
+        ...{ bytesBefore: count, bytesAfter: count },
+      }),
+    }),
+  ]),
+);
+export const IMPORTED: z.ZodType<WireImported> = named(
+  "Imported",
+  "A volume that was made from an archive.",
+  z.strictObject({
+    volume: VOLUME,
+    entries: z.int(),
+    receivedBytes: z.int().min(0),
+    sha256: z.string(),
+    notes: z.array(z.string()),
+  }),
+);
+
+const account = {
+  ...{ id: z.uuid(), name: z.string(), trashed: z.boolean() },
+  ...{ usedBytes: z.int().min(0).nullable(), exclusiveBytes: z.int().min(0).nullable() },
+};
+export const ACCOUNTS: z.ZodType<WireAccounts> = named(
+  "Accounts",
+  "What volumes and snapshots hold, from records; null: not measured since the daemon started.",
+  z.strictObject({
+    volumes: z.array(
+      z.strictObject({
+        ...account,
+        sizeBytes: z.int().min(0).nullable(),
+        snapshots: z.array(z.strictObject(account)),
+      }),
+    ),
   }),
 );

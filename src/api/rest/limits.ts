@@ -16,3 +16,7 @@ export const LISTENER_LIMIT = 256;
 export const LISTENER_BUFFER_BYTES: number = 1024 ** 2;
 /** How often a silent stream of events says that it lives, in milliseconds. */
 export const HEARTBEAT_MS = 15_000;
+/** How long the rest of a streamed body that was refused is still taken, in milliseconds. */
+export const REFUSED_BODY_MS = 5_000;
+/** Bytes of a comparison that are gathered before they are sent. */
+export const DIFF_CHUNK_BYTES: number = 64 * 1024;

@@ -1,7 +1,10 @@
 import type { Registry } from "prom-client";
 import { parseId } from "../../core/id.ts";
 import { parsePoolName, parseVolumeName } from "../../core/name.ts";
+import type { Archive } from "../../core/ports/archive.ts";
 import type { UnixMs } from "../../core/ports/clock.ts";
+import type { Log } from "../../core/ports/log.ts";
+import type { TreeDiff } from "../../core/ports/tree-diff.ts";
 import type { Services } from "../../services/services.ts";
 import { formatHealth, formatOperation, formatPool, formatTime } from "./codec.ts";
 import type { EventStreams } from "./event-stream.ts";
@@ -22,6 +25,9 @@ import {
 /** What the routes about the daemon itself need. */
 export interface NodeParts {
   readonly services: Services;
+  readonly archive: Archive;
+  readonly treeDiff: TreeDiff;
+  readonly log: Log;
   readonly version: string;
   readonly startedAt: UnixMs;
   readonly streams: EventStreams;

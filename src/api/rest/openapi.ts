@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { FailureCode } from "../../core/failure.ts";
+import { DIFF_LINE } from "./history-schema.ts";
 import type { Route } from "./route.ts";
 import { COMPONENTS, EVENT, PROBLEM } from "./schema.ts";
 import { HTTP_STATUS } from "./status.ts";
@@ -61,6 +62,14 @@ function operationOf(route: Route): Json {
             content: { "application/json": { schema: refTo(route.body) } },
           },
         }),
+    ...(route.bodyStream === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: true,
+            content: { [route.bodyStream]: { schema: { type: "string", format: "binary" } } },
+          },
+        }),
     responses: { ...answersOf(route), ...failuresOf(route) },
   };
 }
@@ -107,7 +116,8 @@ function answersOf({ answers }: Route): Json {
 
 /** OpenAPI 3.1 has no word for the items of a stream; this is the one of 3.2. */
 function textOf(type: string): Json {
-  const items = type === "text/event-stream" ? { "x-itemSchema": refTo(EVENT) } : {};
+  const item = { "text/event-stream": EVENT, "application/x-ndjson": DIFF_LINE }[type];
+  const items = item === undefined ? {} : { "x-itemSchema": refTo(item) };
   return { type: "string", ...items };
 }
 

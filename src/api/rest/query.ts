@@ -20,6 +20,25 @@ export interface EventsQuery {
   readonly follow: boolean;
 }
 
+/** What is compared with what. */
+export interface DiffQuery {
+  readonly from: string;
+  readonly to?: string | undefined;
+}
+
+/** What goes into an archive, and how. */
+export interface ExportQuery {
+  readonly at?: string | undefined;
+  readonly compress?: "zstd" | undefined;
+}
+
+/** What an archive becomes. */
+export interface ImportQuery {
+  readonly option?: readonly string[] | undefined;
+  readonly devices?: boolean | undefined;
+  readonly author?: string | undefined;
+}
+
 /** A whole number in a query, where everything comes as text. */
 const number = (schema: z.ZodType<number>): z.ZodType<number> =>
   z.preprocess(
@@ -61,6 +80,25 @@ export const EVENTS_QUERY: z.ZodType<EventsQuery> = z.strictObject({
     .optional()
     .describe("First the events after this one that are still kept; 0: all of them"),
   follow: flag.default(true).describe("false: end after what has happened already"),
+});
+export const DIFF_QUERY: z.ZodType<DiffQuery> = z.strictObject({
+  from: once.describe("VOLUME@SNAPSHOT, VOLUME@BRANCH or VOLUME"),
+  to: once.optional().describe("Likewise; absent: the volume of the path as it is now"),
+});
+export const EXPORT_QUERY: z.ZodType<ExportQuery> = z.strictObject({
+  at: once.optional().describe("Name of a snapshot, or digits of its id; absent: as it is now"),
+  compress: z.enum(["zstd"], "give zstd").optional(),
+});
+export const IMPORT_QUERY: z.ZodType<ImportQuery> = z.strictObject({
+  option: z
+    .preprocess(
+      (value) => (typeof value === "string" ? [value] : value),
+      z.array(z.string().regex(/=/, "give KEY=VALUE")).max(128, "give at most 128"),
+    )
+    .optional()
+    .describe("KEY=VALUE as docker volume create -o takes it; may be given several times"),
+  devices: flag.optional().describe("true: device nodes are made; else they are refused"),
+  author: once.optional().describe("Who asks"),
 });
 /** For routes that take none. */
 export const NO_QUERY: z.ZodType<Readonly<Record<string, never>>> = z.strictObject({});

@@ -1,4 +1,5 @@
 import type { FailureCode } from "../../core/failure.ts";
+import type { WireScheduleStatus } from "./history-resource.ts";
 
 /*
  * What goes over the wire, in types alone: the daemon's schemas are checked against these, and the client has
@@ -33,6 +34,8 @@ export interface WireVolume {
   readonly from: string | null;
   /** When snapshots are taken by themselves, and which stay. */
   readonly schedule: { readonly every: string; readonly keep: string } | null;
+  /** Where it stands; absent in listings. */
+  readonly scheduleStatus?: WireScheduleStatus | null | undefined;
   readonly createdAt: string;
   readonly options: {
     readonly uid: number;

@@ -11,6 +11,10 @@ export interface RestRequest<Q, B> {
   readonly query: Q;
   readonly body: B;
   readonly headers: IncomingHttpHeaders;
+  /** The body of a row that takes a stream, as it comes. */
+  readonly stream: AsyncIterable<Uint8Array>;
+  /** Aborts when the client goes, and when it has its answer. */
+  readonly gone: AbortSignal;
 }
 
 /** What a route answers: a JSON body, a text, or a stream that it writes itself until the client goes. */
@@ -35,6 +39,8 @@ export interface RouteRow<Q, B> {
   readonly body: z.ZodType<B> | null;
   /** True: no body at all is as `{}`. */
   readonly bodyOptional?: boolean;
+  /** Media type of a body that is read as it comes, without a limit or a deadline. */
+  readonly bodyStream?: string;
   /** True: it looks at `If-Match`. */
   readonly ifMatch?: boolean;
   /** Schema of the answer's body by status, or its content type. */
@@ -50,6 +56,8 @@ export interface RawRequest {
   readonly query: unknown;
   readonly body: string;
   readonly headers: IncomingHttpHeaders;
+  readonly stream: AsyncIterable<Uint8Array>;
+  readonly gone: AbortSignal;
 }
 
 /** A row whose types are behind it: it parses, then works. */
@@ -65,10 +73,10 @@ export function route<Q, B = undefined>(row: RouteRow<Q, B>): Route {
   const bodyKeys = body === null ? [] : knownKeys(body);
   return {
     ...row,
-    serve: async ({ params, query: rawQuery, body: text, headers }, signal) => {
+    serve: async ({ query: rawQuery, body: text, ...request }, signal) => {
       const asked = parseWith(query, rawQuery, "the query", queryKeys);
       const given = parseBody(row, text, bodyKeys);
-      return work({ params, query: asked, body: given, headers }, signal);
+      return work({ ...request, query: asked, body: given }, signal);
     },
   };
 }

@@ -4,7 +4,9 @@ import { openApiOf } from "./openapi.ts";
 import { profileRoutes } from "./profile-routes.ts";
 import { NO_QUERY } from "./query.ts";
 import { type Route, route } from "./route.ts";
+import { streamRoutes } from "./stream-routes.ts";
 import { trashRoutes } from "./trash-routes.ts";
+import { usageRoutes } from "./usage-routes.ts";
 import { volumeRoutes } from "./volume-routes.ts";
 
 /** Everything that can be asked, in the order of the document. */
@@ -13,6 +15,8 @@ export function restRoutes(parts: NodeParts): readonly Route[] {
     ...volumeRoutes(parts.services),
     ...trashRoutes(parts.services),
     ...historyRoutes(parts.services),
+    ...streamRoutes(parts),
+    ...usageRoutes(parts.services),
     ...profileRoutes(parts.services),
     ...resourceRoutes(parts),
     ...nodeRoutes(parts),

@@ -65,6 +65,17 @@ const volume = z.strictObject({
   tip: z.string().nullable().describe("Id of the snapshot that its head stands on"),
   from: z.string().nullable().describe("Id of the snapshot that it was made from"),
   schedule: z.strictObject({ every: z.string(), keep: z.string() }).nullable(),
+  scheduleStatus: z
+    .strictObject({
+      lastAt: time.nullable(),
+      nextAt: time,
+      kept: z.int(),
+      lossWindowMs: z.number().nullable().describe("Age of the oldest work that is in no snapshot"),
+      failing: z.string().nullable(),
+    })
+    .nullable()
+    .optional()
+    .describe("Where the schedule stands; absent in listings"),
   createdAt: time,
   options: z.strictObject({
     uid: z.int(),

@@ -2,7 +2,9 @@ import type { Socket } from "node:net";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { Failure } from "../../core/failure.ts";
 import { quote } from "../../core/name.ts";
+import type { Archive } from "../../core/ports/archive.ts";
 import type { Log } from "../../core/ports/log.ts";
+import type { TreeDiff } from "../../core/ports/tree-diff.ts";
 import type { Services } from "../../services/services.ts";
 import { logRequests } from "../shared/request-log.ts";
 import { RequestMetrics } from "../shared/request-metrics.ts";
@@ -14,6 +16,7 @@ import {
   HEADER_LIMIT_BYTES,
   KEEP_ALIVE_MS,
   PATH_VALUE_LIMIT,
+  REFUSED_BODY_MS,
   REQUEST_TIMEOUT_MS,
 } from "./limits.ts";
 import { addNodeMetrics } from "./metrics.ts";
@@ -25,6 +28,8 @@ import { HTTP_STATUS } from "./status.ts";
 /** What the door needs. */
 export interface RestOptions {
   readonly services: Services;
+  readonly archive: Archive;
+  readonly treeDiff: TreeDiff;
   readonly version: string;
   readonly log: Log;
   /** Ends the work under way: the daemon's own, not the connection's. What was begun is finished though its client has gone. */
@@ -40,10 +45,11 @@ export function restApp(options: RestOptions): FastifyInstance {
   addNodeMetrics(metrics.registry, services, version, signal);
   const app = fastify({
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Archives take as long as they take: of other bodies `limitTime` sees to it.
+    requestTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: "idle",
-    http: { maxHeaderSize: HEADER_LIMIT_BYTES },
+    http: { maxHeaderSize: HEADER_LIMIT_BYTES, headersTimeout: REQUEST_TIMEOUT_MS },
     routerOptions: { maxParamLength: PATH_VALUE_LIMIT },
     clientErrorHandler: refuseUnreadable,
     // Of a URL that cannot be read no hook is told.
@@ -56,30 +62,62 @@ export function restApp(options: RestOptions): FastifyInstance {
   metrics.count(app, "rest");
   takeBodiesAsText(app);
   const { registry } = metrics;
-  const routes = restRoutes({ services, version, startedAt: Date.now(), streams, registry });
-  for (const route of routes) addRoute(app, route, signal);
+  const { archive, treeDiff } = options;
+  const parts = { services, version, startedAt: Date.now(), streams, registry };
+  const routes = restRoutes({ ...parts, archive, treeDiff, log });
+  const streaming = new Set(routes.filter((row) => row.bodyStream !== undefined).map(urlOf));
+  limitTime(app, streaming);
+  void app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+    for (const row of routes) if (streaming.has(urlOf(row))) addRoute(scope, row, signal);
+  });
+  for (const row of routes) if (!streaming.has(urlOf(row))) addRoute(app, row, signal);
   app.addHook("preClose", async () => streams.close());
   app.setNotFoundHandler((request, reply) => answerUnknown(routes, request, reply));
   app.setErrorHandler((thrown, request, reply) => answerFailure(log, thrown, request, reply));
   return app;
 }
 
+/** `/v1/volumes/{name}` → `/v1/volumes/:name`. */
+function urlOf({ path }: Route): string {
+  return path.replace(/\{(\w+)\}/g, ":$1");
+}
+
+/** Cuts off whoever takes longer than {@link REQUEST_TIMEOUT_MS} to send a body that is not streamed. */
+function limitTime(app: FastifyInstance, streaming: ReadonlySet<string>): void {
+  app.addHook("onRequest", (request, _reply, done) => {
+    done();
+    const { raw } = request;
+    if (raw.complete || streaming.has(request.routeOptions.url ?? "")) return;
+    const late = Object.assign(new Error("late"), { code: "ERR_HTTP_REQUEST_TIMEOUT" });
+    const timer = setTimeout(() => {
+      if (!raw.complete) refuseUnreadable(late, raw.socket);
+    }, REQUEST_TIMEOUT_MS);
+    raw.once("end", () => clearTimeout(timer));
+    raw.once("close", () => clearTimeout(timer));
+  });
+}
+
 function addRoute(app: FastifyInstance, route: Route, signal: AbortSignal): void {
   app.route({
     method: route.method,
-    url: route.path.replace(/\{(\w+)\}/g, ":$1"),
+    url: urlOf(route),
+    bodyLimit: route.bodyStream === undefined ? BODY_LIMIT_BYTES : Number.MAX_SAFE_INTEGER,
     handler: async (request, reply) => {
-      const answer = await withinTime(route, () =>
-        route.serve(
-          {
-            params: request.params as Readonly<Record<string, string>>,
-            query: request.query,
-            body: bodyOf(route, request),
-            headers: request.headers,
-          },
-          signal,
-        ),
-      );
+      const gone = new AbortController();
+      reply.raw.once("close", () => gone.abort(GONE));
+      const raw = {
+        params: request.params as Readonly<Record<string, string>>,
+        query: request.query,
+        body: bodyOf(route, request),
+        headers: request.headers,
+        // A reader that stops early must not end the connection: the client is to hear why.
+        stream: { [Symbol.asyncIterator]: () => request.raw.iterator({ destroyOnReturn: false }) },
+        gone: gone.signal,
+      };
+      const work = () => route.serve(raw, signal);
+      const answer = await (route.bodyStream === undefined ? withinTime(route, work) : work());
       if ("stream" in answer) {
         reply.hijack();
         for (const [name, value] of Object.entries(reply.getHeaders())) {
@@ -99,6 +137,8 @@ function addRoute(app: FastifyInstance, route: Route, signal: AbortSignal): void
   });
 }
 
+const GONE = new Failure("cancelled", "The client has gone");
+
 /** Bodies come as text whatever they say they are: {@link bodyOf} tells people what is wrong with one. */
 function takeBodiesAsText(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
@@ -112,6 +152,7 @@ function takeBodiesAsText(app: FastifyInstance): void {
 }
 
 function bodyOf(route: Route, request: FastifyRequest): string {
+  if (route.bodyStream !== undefined) return "";
   const body = typeof request.body === "string" ? request.body : "";
   if (body === "") {
     if (route.body === null || route.bodyOptional === true) return "";
@@ -228,10 +269,25 @@ function matches({ path }: Route, asked: string): boolean {
 
 function sendProblem(reply: FastifyReply, failure: Failure, status: number): FastifyReply {
   const id = traceId() ?? String(reply.getHeader("x-request-id") ?? "");
+  endLater(reply);
   return reply
     .code(status)
     .type(PROBLEM_TYPE)
     .send(JSON.stringify(formatProblem(failure, id, status)));
+}
+
+/**
+ * After a refusal the rest of a body is taken and thrown away for a while, so that the client comes to read why; one that
+ * sends on all the same is cut off.
+ */
+function endLater({ raw, request }: FastifyReply): void {
+  if (request.raw.complete) return;
+  raw.once("finish", () => {
+    if (request.raw.complete) return;
+    request.raw.resume();
+    const timer = setTimeout(() => request.raw.destroy(), REFUSED_BODY_MS);
+    request.raw.once("close", () => clearTimeout(timer));
+  });
 }
 
 /** Answers bytes that are no HTTP request, which never reach a route. */

@@ -7,10 +7,11 @@ import { parseEvery } from "../../core/schedule/schedule.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { Recorded } from "../../services/records.ts";
 import type { Services } from "../../services/services.ts";
+import type { VolumeChange } from "../../services/volume-requests.ts";
 import { ensureRevision } from "../../services/volume-rules.ts";
-import type { VolumeChange } from "../../services/volumes.ts";
 import { formatUsage, parseCreation } from "./codec.ts";
 import { tellerOf } from "./facts.ts";
+import { formatScheduleStatus } from "./history-codec.ts";
 import { takePage } from "./page.ts";
 import { NO_QUERY, VOLUMES_QUERY, type VolumesQuery } from "./query.ts";
 import type { ChangeVolumeBody, WireRemoved } from "./resource.ts";
@@ -54,7 +55,15 @@ export function volumeRoutes(services: Services): readonly Route[] {
     route({
       ...{ method: "GET", path: ONE, does: "Shows a volume." },
       ...{ query: NO_QUERY, body: null, answers: { 200: VOLUME }, fails: ["not_found"] },
-      work: async (request) => oneVolume(services, await volumes.get(nameIn(request))),
+      work: async (request) => {
+        const found = await volumes.get(nameIn(request));
+        const { headers, body } = await oneVolume(services, found);
+        const status = await services.schedules.status(found.value);
+        return {
+          headers,
+          body: { ...body, scheduleStatus: status && formatScheduleStatus(status) },
+        };
+      },
     }),
     changeRoute(services),
     route({
@@ -147,7 +156,9 @@ async function oneVolume(
   recorded: Recorded<Volume>,
   status = 200,
   headers: Readonly<Record<string, string>> = {},
-): Promise<RestAnswer> {
+): Promise<
+  Extract<RestAnswer, { readonly body: object }> & { readonly headers: Record<string, string> }
+> {
   const teller = await tellerOf(services);
   const etag = `"${recorded.revision}"`;
   return { status, headers: { ...headers, etag }, body: teller.volume(recorded) };

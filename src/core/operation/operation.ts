@@ -4,6 +4,8 @@ import type { UnixMs } from "../ports/clock.ts";
 /** Work of more than one step, written down before the first so that a restart carries it on. */
 export type OperationVerb =
   | "volume.create"
+  /** A creation with content that comes as a stream: cut off, it is taken back. */
+  | "volume.import"
   | "volume.purge"
   | "volume.resize"
   | "volume.restore"

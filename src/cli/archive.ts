@@ -1,0 +1,165 @@
+import { createHash, type Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, rename, rm, stat } from "node:fs/promises";
+import { Command } from "commander";
+import { Failure } from "../core/failure.ts";
+import { formatBytes } from "../core/size.ts";
+import { authorOf } from "./author.ts";
+import type { Context } from "./context.ts";
+import { UsageError } from "./exit-code.ts";
+import { collect, parsePairs } from "./pairs.ts";
+import { printable } from "./printable.ts";
+import { withProgress } from "./progress.ts";
+
+/** End of the name of a file that is not whole yet. */
+const PARTIAL = ".partial";
+
+interface ExportOptions {
+  readonly output?: string;
+  readonly zstd?: true;
+}
+
+/** `lagan export` */
+export function exportCommand(context: Context): Command {
+  return new Command("export")
+    .description("Write a snapshot, or a volume as it is now, as a tar that any tool reads")
+    .argument("<ref>", "VOLUME@SNAPSHOT, VOLUME@BRANCH or VOLUME")
+    .option("-o, --output <file>", "where to; else standard output")
+    .option("--zstd", "compress it")
+    .addHelpText("after", "\nExample: lagan export data@before > data.tar")
+    .action(async (ref: string, { output, zstd }: ExportOptions) => {
+      if (output === undefined && context.terminal.columns !== undefined) {
+        throw new UsageError("Cannot write an archive to a terminal: give -o FILE, or > FILE");
+      }
+      const client = await context.client();
+      const pieces = client.exportTar(ref, zstd === true ? { compress: "zstd" } : {});
+      const hash = createHash("sha256");
+      const told = withProgress(context, hashed(pieces, hash), null);
+      const bytes =
+        output === undefined ? await toStandardOutput(told) : await toFile(told, output);
+      context.err(`${printable(ref)}: ${formatBytes(bytes)}, sha256 ${hash.digest("hex")}\n`);
+    });
+}
+
+async function* hashed(pieces: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    hash.update(piece);
+    yield piece;
+  }
+}
+
+async function toStandardOutput(pieces: AsyncIterable<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const piece of pieces) {
+    bytes += piece.byteLength;
+    if (process.stdout.write(piece)) continue;
+    await new Promise<void>((resolve) => process.stdout.once("drain", () => resolve()));
+  }
+  return bytes;
+}
+
+/** Under another name until it is whole: nobody takes a part for an archive. */
+async function toFile(pieces: AsyncIterable<Uint8Array>, path: string): Promise<number> {
+  const partial = `${path}${PARTIAL}`;
+  let bytes = 0;
+  try {
+    const file = await open(partial, "w", 0o600);
+    try {
+      for await (const piece of pieces) {
+        await file.write(piece);
+        bytes += piece.byteLength;
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(partial, path);
+  } catch (thrown) {
+    await rm(partial, { force: true });
+    throw fileFailure("write", path, thrown);
+  }
+  return bytes;
+}
+
+interface ImportOptions {
+  readonly size?: string;
+  readonly pool?: string;
+  readonly profile?: string;
+  readonly devices?: true;
+  readonly opt: readonly string[];
+}
+
+/** `lagan import` */
+export function importCommand(context: Context): Command {
+  return new Command("import")
+    .description("Make a volume from a tar, plain or compressed by zstd or gzip")
+    .argument("<file>", "the archive; - is standard input")
+    .argument("<name>", "name of the new volume")
+    .option("--size <size>", "most that it may hold: 500M, 10G (1024s), 10GB (1000s)")
+    .option("--pool <pool>", "where its bytes lie")
+    .option("--profile <profile>", "named defaults for new volumes")
+    .option("--devices", "make device nodes too, which are refused otherwise")
+    .option("-o, --opt <key=value>", "an option as docker volume create -o takes it", collect, [])
+    .addHelpText("after", "\nExample: lagan import data.tar copy")
+    .action(async (path: string, name: string, { devices, opt, ...values }: ImportOptions) => {
+      const given = Object.entries(values).map(([key, value]) => `${key}=${value}`);
+      const options = parsePairs("-o", [...opt, ...given]);
+      const client = await context.client();
+      const { pieces, totalBytes } = await openArchive(path);
+      const imported = await client.importTar(name, withProgress(context, pieces, totalBytes), {
+        ...{ options, devices: devices === true, author: authorOf() },
+      });
+      const { volume, entries, receivedBytes, sha256, notes } = imported;
+      context.out(`${printable(volume.name)}\n`);
+      context.err(`${entries} entries, ${formatBytes(receivedBytes)}, sha256 ${sha256}\n`);
+      for (const note of notes) context.err(`lagan: ${printable(note)}\n`);
+    });
+}
+
+async function openArchive(path: string): Promise<{
+  readonly pieces: AsyncIterable<Uint8Array>;
+  readonly totalBytes: number | null;
+}> {
+  if (path === "-") {
+    if (process.stdin.isTTY) {
+      throw new UsageError("Cannot read an archive from a terminal: give a FILE, or < FILE");
+    }
+    return { pieces: process.stdin, totalBytes: null };
+  }
+  try {
+    const found = await stat(path);
+    if (found.isDirectory())
+      throw Object.assign(new Error("it is a directory"), { code: "EISDIR" });
+    const totalBytes = found.isFile() ? found.size : null;
+    return { pieces: readFile(path), totalBytes };
+  } catch (thrown) {
+    throw fileFailure("read", path, thrown);
+  }
+}
+
+async function* readFile(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: 1024 ** 2 })) {
+      yield piece as Uint8Array;
+    }
+  } catch (thrown) {
+    throw fileFailure("read", path, thrown);
+  }
+}
+
+function fileFailure(verb: string, path: string, cause: unknown): unknown {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  if (cause instanceof Failure || !/^E[A-Z]+$/.test(code)) return cause;
+  const why =
+    code === "ENOENT" && verb === "read"
+      ? "it does not exist"
+      : String(cause).replace(/^Error: /, "");
+  const kind = { ENOENT: "not_found", ENOSPC: "resource_exhausted", EACCES: "permission_denied" }[
+    code
+  ];
+  return new Failure(
+    (kind ?? "failed_precondition") as Failure["code"],
+    `Cannot ${verb} ${path}: ${why}`,
+    { cause },
+  );
+}

@@ -1,0 +1,52 @@
+import { formatBytes } from "../core/size.ts";
+import { formatDuration } from "./age.ts";
+
+/** How often a line on a terminal is drawn anew, in milliseconds. */
+const REDRAW_MS = 200;
+/** How often a line is written elsewhere, in milliseconds. */
+const LINE_MS = 10_000;
+
+/** Where progress is told. */
+interface Teller {
+  err(text: string): void;
+  now(): number;
+  readonly terminal: { readonly progress: boolean };
+}
+
+/**
+ * The same pieces, telling on standard error how many bytes went by, how fast, and, when the end is known, how long it
+ * will take: one line that is drawn anew on a terminal, a line now and then elsewhere.
+ */
+export async function* withProgress(
+  context: Teller,
+  pieces: AsyncIterable<Uint8Array>,
+  totalBytes: number | null,
+): AsyncGenerator<Uint8Array> {
+  const from = context.now();
+  const live = context.terminal.progress;
+  let toldAt = from;
+  let bytes = 0;
+  const tell = (now: number): void => {
+    toldAt = now;
+    const text = formatProgress(bytes, totalBytes, now - from);
+    context.err(live ? `\r\x1b[K${text}` : `${text}\n`);
+  };
+  try {
+    for await (const piece of pieces) {
+      yield piece;
+      bytes += piece.byteLength;
+      const now = context.now();
+      if (now - toldAt >= (live ? REDRAW_MS : LINE_MS)) tell(now);
+    }
+  } finally {
+    if (live && toldAt !== from) context.err("\r\x1b[K");
+  }
+}
+
+function formatProgress(bytes: number, totalBytes: number | null, elapsedMs: number): string {
+  const rate = bytes / Math.max(elapsedMs / 1000, 0.001);
+  const speed = `${formatBytes(Math.round(rate))}/s`;
+  if (totalBytes === null || totalBytes <= bytes) return `${formatBytes(bytes)}, ${speed}`;
+  const leftMs = ((totalBytes - bytes) / Math.max(rate, 1)) * 1000;
+  return `${formatBytes(bytes)} of ${formatBytes(totalBytes)}, ${speed}, ${formatDuration(leftMs)} left`;
+}
