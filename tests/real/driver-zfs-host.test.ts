@@ -13,6 +13,7 @@ import { type ZfsMachine, zfsMachine } from "./driver-zfs-fixture.ts";
 
 const LIVE = new AbortController().signal;
 const [A, B, C] = [1, 2, 3].map(layerOf) as [LayerId, LayerId, LayerId];
+const MIB = 1024 ** 2;
 /** Snapshots in a row of a layer that is being written. */
 const SNAPSHOTS = 50;
 
@@ -171,6 +172,68 @@ describe("a ZFS pool on a file", () => {
       code: "unavailable",
       message: expect.stringContaining("systemctl start zfs-fuse"),
     });
+  });
+});
+
+describe("a ZFS pool on a file on a disk that fills up", () => {
+  let host: string;
+  beforeEach(async () => {
+    machine = await zfsMachine();
+    const image = join(machine.directory, "host.img");
+    await machine.ports.files.createSparse(image, 400 * MIB);
+    await machine.command("mkfs.ext4", "-q", image);
+    host = join(machine.directory, "host");
+    await mkdir(host);
+    await machine.command("mount", "-o", "loop", image, host);
+  });
+  const opening = (options: Record<string, string>, opened: boolean): StorageDriver =>
+    createZfsDriver(join(host, "pool"), options, machine.ports, { opened });
+
+  it("warns, is faulted when the disk is full, and comes back with room and a new zfs-fuse", async () => {
+    await machine.command("fallocate", "--length", `${250 * MIB}`, join(host, "others"));
+    let driver = opening({ size: "256M" }, false);
+    await driver.open(LIVE);
+    expect(await driver.health(LIVE)).toMatchObject({
+      state: "warning",
+      why: expect.stringMatching(/may still grow by 2\d\d MiB, but its disk has only/),
+    });
+    const path = await prepared(driver, A);
+    await writeFile(join(path, "kept"), "kept", { flush: true });
+    // It waits until ZFS goes on, which is never.
+    const stuck = expect(
+      writeFile(join(path, "large"), Buffer.alloc(150 * MIB, "x"), { flush: true }),
+    ).rejects.toThrow();
+    await expect
+      .poll(() => driver.health(LIVE), { timeout: 40_000 })
+      .toMatchObject({
+        state: "faulted",
+        why: expect.stringContaining("ZFS has stopped the pool"),
+      });
+    await expect(driver.open(LIVE)).rejects.toMatchObject({ code: "unavailable" });
+    await rm(join(host, "others"));
+    await machine.daemon.kill();
+    await stuck;
+    await machine.daemon.start();
+    driver = opening({ size: "256M" }, true);
+    await driver.open(LIVE);
+    expect(await driver.health(LIVE)).toEqual({ state: "up" });
+    expect(await readFile(join(await pathOf(driver, A), "kept"), "utf8")).toBe("kept");
+  });
+
+  it("feels nothing of it when its room is reserved", async () => {
+    const driver = opening({ size: "256M", reserve: "true" }, false);
+    await driver.open(LIVE);
+    const { availableBytes } = await hostKernel.statFileSystem(host);
+    await machine.command("fallocate", "--length", `${availableBytes}`, join(host, "others"));
+    const path = await prepared(driver, A);
+    await writeFile(join(path, "large"), Buffer.alloc(150 * MIB, "x"), { flush: true });
+    expect(await driver.health(LIVE)).toEqual({ state: "up" });
+    const greedy = createZfsDriver(
+      join(host, "other"),
+      { size: "1G", reserve: "true" },
+      machine.ports,
+    );
+    await expect(greedy.open(LIVE)).rejects.toMatchObject({ code: "resource_exhausted" });
   });
 });
 

@@ -49,7 +49,7 @@ export function createZfsDriver(
   const place =
     source.kind === "dataset"
       ? new GivenDataset(source.dataset, poolDirectory, ports, zfs, past)
-      : new VdevFile(poolDirectory, source.sizeBytes, ports, zfs, past);
+      : new VdevFile(poolDirectory, source, ports, zfs, past);
   return new ZfsDriver(place, `${poolDirectory}/mnt`, ports, zfs, past);
 }
 
@@ -96,10 +96,11 @@ class ZfsDriver implements StorageDriver {
 
   async open(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (await this.#serves()) return;
+    if (await this.#serves(signal)) return;
     try {
       await this.#mounts.clearDead();
       await this.#place.open(signal);
+      await this.#ensureRuns(signal);
       await ensureBase(this.#zfs, this.#place.dataset, this.#directory, this.#past, signal);
       await this.#ports.files.ensureDirectory(this.#directory, { mode: 0o711 });
       await this.#mounts.ensure(ANCHOR, signal);
@@ -127,9 +128,7 @@ class ZfsDriver implements StorageDriver {
     if (!this.#open) return { state: "faulted", why: this.#closedBecause };
     try {
       await this.#mounts.ensureUp();
-      const [pool = ""] = this.#place.dataset.split("/");
-      const argv = ["zpool", "list", "-H", "-o", "health", pool] as const;
-      const health = parseHealth(pool, await this.#zfs.run("Cannot look at it", argv, signal));
+      const health = await this.#poolHealth(signal);
       if (health.state !== "up") return health;
     } catch (thrown) {
       return { state: "faulted", why: Failure.from(thrown).message };
@@ -284,12 +283,29 @@ class ZfsDriver implements StorageDriver {
     await this.#datasets.limit(head.name, sizeBytes, attempt, signal);
   }
 
-  async #serves(): Promise<boolean> {
+  /** What ZFS says of its pool. */
+  async #poolHealth(signal: AbortSignal): Promise<PoolHealth> {
+    const [pool = ""] = this.#place.dataset.split("/");
+    const argv = ["zpool", "status", pool] as const;
+    return parseHealth(pool, await this.#zfs.run(`Cannot look at ${pool}`, argv, signal));
+  }
+
+  /** @throws {Failure} `unavailable` when ZFS has stopped its pool. */
+  async #ensureRuns(signal: AbortSignal): Promise<void> {
+    const health = await this.#poolHealth(signal);
+    if (health.state === "faulted") throw new Failure("unavailable", health.why);
+  }
+
+  /** True when it is open and its storage is up: an open again then disturbs no call that is under way. */
+  async #serves(signal: AbortSignal): Promise<boolean> {
     if (!this.#open) return false;
-    return this.#mounts.ensureUp().then(
-      () => true,
-      () => false,
-    );
+    try {
+      await this.#mounts.ensureUp();
+      await this.#ensureRuns(signal);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async #up(signal: AbortSignal): Promise<void> {

@@ -6,7 +6,9 @@ it("takes a dataset, or the size of a file", () => {
     kind: "dataset",
     dataset: "tank/lagan",
   });
-  expect(parseZfsOptions({ size: "1G" })).toEqual({ kind: "file", sizeBytes: 1024 ** 3 });
+  const file = { kind: "file", sizeBytes: 1024 ** 3 };
+  expect(parseZfsOptions({ size: "1G" })).toEqual({ ...file, reserved: false });
+  expect(parseZfsOptions({ size: "1G", reserve: "true" })).toEqual({ ...file, reserved: true });
 });
 
 it.each([
@@ -19,6 +21,8 @@ it.each([
   { dataset: "-r" },
   { dataset: "t".repeat(200) },
   { disk: "sda" },
+  { size: "1G", reserve: "yes" },
+  { dataset: "tank", reserve: "true" },
 ])("refuses %j", (options) => {
   expect(() => parseZfsOptions(options)).toThrow("Cannot");
 });

@@ -87,13 +87,35 @@ it("reads figures, and no other text", () => {
   }
 });
 
+const STATUS =
+  "  pool: tank\n state: ONLINE\n scrub: none requested\nconfig:\n\n\tNAME  STATE\n\ttank  ONLINE\n\nerrors: No known data errors\n";
+
 it("reads a pool's health", () => {
-  expect(parseHealth("tank", "ONLINE\n")).toEqual({ state: "up" });
-  expect(parseHealth("tank", "DEGRADED\n").state).toBe("warning");
-  for (const health of ["FAULTED", "UNAVAIL", "SUSPENDED", "OFFLINE", "REMOVED"]) {
-    const read = parseHealth("tank", `${health}\n`);
+  const as = (state: string): string => STATUS.replace("state: ONLINE", `state: ${state}`);
+  expect(parseHealth("tank", STATUS)).toEqual({ state: "up" });
+  expect(parseHealth("tank", as("DEGRADED")).state).toBe("warning");
+  for (const health of ["FAULTED", "UNAVAIL", "OFFLINE", "REMOVED"]) {
+    const read = parseHealth("tank", as(health));
     expect(read).toMatchObject({ state: "faulted", why: expect.stringContaining(health) });
   }
+  expect(parseHealth("tank", as("SUSPENDED"))).toMatchObject({
+    state: "faulted",
+    why: expect.stringContaining("zpool clear tank"),
+  });
+  expect(parseHealth("tank", "").state).toBe("faulted");
+});
+
+it("sees that a pool is stopped which is still called ONLINE, and that data is damaged", () => {
+  const stopped = `status: One or more devices are faulted in response to IO failures.
+action: Make sure the affected devices are connected, then run 'zpool clear'.
+   see: http://www.sun.com/msg/ZFS-8000-JQ
+ scrub: none requested`;
+  const text = STATUS.replace(" scrub: none requested", stopped);
+  expect(parseHealth("tank", text).state).toBe("faulted");
+  const damaged = "errors: 2 data errors, use '-v' for a list";
+  expect(
+    parseHealth("tank", STATUS.replace("errors: No known data errors", damaged)),
+  ).toMatchObject({ state: "warning", why: expect.stringContaining("damaged") });
 });
 
 it("reads which pools can be imported", () => {

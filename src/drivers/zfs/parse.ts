@@ -65,21 +65,29 @@ export function parseBytes(text: string | undefined): number {
   throw new Failure("unknown", `Cannot read a figure of ZFS: it says ${text ?? "nothing"}`);
 }
 
-/** What `zpool list -H -o health POOL` says. */
+/** What `zpool status POOL` says. */
 export function parseHealth(pool: string, stdout: string): PoolHealth {
-  const health = stdout.trim();
+  const state = /^ *state: (\S+)$/m.exec(stdout)?.[1] ?? "unknown";
   const look = `run "zpool status ${pool}"`;
-  switch (health) {
-    case "ONLINE":
-      return { state: "up" };
-    case "DEGRADED":
-      return {
-        state: "warning",
-        why: `The ZFS pool ${pool} has lost a disk and works with fewer copies; ${look} and replace the disk`,
-      };
-    default:
-      return { state: "faulted", why: `The ZFS pool ${pool} is ${health}; ${look}` };
+  // zfs-fuse goes on calling a pool ONLINE that it has stopped; the article that it names tells.
+  if (/ZFS-8000-(HC|JQ)\b/.test(stdout) || state === "SUSPENDED") {
+    return {
+      state: "faulted",
+      why: `ZFS has stopped the pool ${pool} after I/O errors, as when the disk under it is full or gone; make room or mend the disk, then run "zpool clear ${pool}"; if that fails, start zfs-fuse again`,
+    };
   }
+  if (state !== "ONLINE" && state !== "DEGRADED") {
+    return { state: "faulted", why: `The ZFS pool ${pool} is ${state}; ${look}` };
+  }
+  if (state === "DEGRADED") {
+    return {
+      state: "warning",
+      why: `The ZFS pool ${pool} has lost a disk and works with fewer copies; ${look} and replace the disk`,
+    };
+  }
+  const errors = /^errors: (.*)$/m.exec(stdout)?.[1] ?? "";
+  if (errors === "" || errors === "No known data errors") return { state: "up" };
+  return { state: "warning", why: `Data in the ZFS pool ${pool} is damaged; ${look} to see what` };
 }
 
 /** Names of the pools that `zpool import -d DIRECTORY` offers. */

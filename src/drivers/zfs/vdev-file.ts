@@ -4,14 +4,17 @@ import { formatBytes } from "../../core/size.ts";
 import type { PoolPast } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import { POOL_TIMEOUT_MS, type ZfsCommands } from "./commands.ts";
+import type { NewFile } from "./options.ts";
 import { liesOn, parseImportable, reasonOf } from "./parse.ts";
 import type { ZfsPlace } from "./place.ts";
+
+const RESERVE_TIMEOUT_MS = 600_000;
 
 /** Properties of a new ZFS pool's datasets that the kernel's ZFS has and zfs-fuse has not. */
 const KERNEL_PROPERTIES = ["xattr=sa", "acltype=posixacl"] as const;
 
 /**
- * A ZFS pool of ours on a sparse file, named after the directory that it is in: so two daemons never meet.
+ * A ZFS pool of ours on a file, named after the directory that it is in: so two daemons never meet.
  *
  * While `pool.making` is there, the file was never handed out and is made anew.
  */
@@ -22,14 +25,14 @@ export class VdevFile implements ZfsPlace {
   readonly #directory: string;
   readonly #file: string;
   readonly #note: string;
-  readonly #sizeBytes: number;
+  readonly #options: NewFile;
   readonly #ports: DriverPorts;
   readonly #zfs: ZfsCommands;
   readonly #past: PoolPast;
 
   constructor(
     poolDirectory: string,
-    sizeBytes: number,
+    options: NewFile,
     ports: DriverPorts,
     zfs: ZfsCommands,
     past: PoolPast,
@@ -40,7 +43,7 @@ export class VdevFile implements ZfsPlace {
     this.#file = `${this.#directory}/pool.img`;
     this.#note = `${poolDirectory}/pool.making`;
     this.dataset = poolNameOf(poolDirectory);
-    this.#sizeBytes = sizeBytes;
+    this.#options = options;
     this.#ports = ports;
     this.#zfs = zfs;
     this.#past = past;
@@ -79,7 +82,7 @@ export class VdevFile implements ZfsPlace {
     if (availableBytes >= missingBytes) return { state: "up" };
     return {
       state: "warning",
-      why: `The pool's file ${this.#file} may still grow by ${formatBytes(missingBytes)}, but its disk has only ${formatBytes(availableBytes)} left; when that is full, ZFS stops the pool: make room, or give the pool a dataset on disks`,
+      why: `The pool's file ${this.#file} may still grow by ${formatBytes(missingBytes)}, but its disk has only ${formatBytes(availableBytes)} left; when that is full, ZFS stops the pool: make room, make the pool with reserve=true, or give the pool a dataset on disks`,
     };
   }
 
@@ -123,7 +126,8 @@ export class VdevFile implements ZfsPlace {
     const { files } = this.#ports;
     await files.writeText(this.#note, "");
     await files.remove(this.#file);
-    await files.createSparse(this.#file, this.#sizeBytes);
+    await files.createSparse(this.#file, this.#options.sizeBytes);
+    if (this.#options.reserved) await this.#reserve(signal);
     // Without cachefile=none the host would bring the pool in by itself; failmode=continue: an error is an error, not a wait.
     const pool = ["-o", "cachefile=none", "-o", "failmode=continue"];
     const datasets = ["-m", "none", "-O", "atime=off"];
@@ -132,6 +136,21 @@ export class VdevFile implements ZfsPlace {
       await this.#zfs.tries(["other"], ["zfs", "set", property, this.dataset], signal);
     }
     await files.remove(this.#note);
+  }
+
+  async #reserve(signal: AbortSignal): Promise<void> {
+    const { files, exec } = this.#ports;
+    const { sizeBytes } = this.#options;
+    const argv = ["fallocate", "--length", String(sizeBytes), this.#file] as const;
+    const { code, stderr } = await exec.run(argv, { timeoutMs: RESERVE_TIMEOUT_MS }, signal);
+    if (code === 0) return;
+    // What it got before the disk was full would keep others from working.
+    await files.remove(this.#file);
+    throw new Failure(
+      "resource_exhausted",
+      `Cannot reserve ${formatBytes(sizeBytes)} for the pool's file ${this.#file}: its disk has no room for it; make room, or leave reserve out`,
+      { cause: new Error(stderr) },
+    );
   }
 
   #run(argv: readonly ["zfs" | "zpool", ...string[]], signal: AbortSignal): Promise<string> {
