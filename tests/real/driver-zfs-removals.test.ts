@@ -124,6 +124,17 @@ it("a volume stays mounted while what it was made from is removed", async () => 
   expect(await Promise.all([C, E].map(read))).toEqual(["two", "one"]);
 });
 
+it("what is no volume takes no writes where it is mounted either", async () => {
+  await prepare(A);
+  await write(A, "one");
+  await driver.snapshot(A, B, LIVE);
+  await driver.view(C, B, LIVE);
+  await driver.commit(A, D, LIVE);
+  for (const layer of [B, C, D]) {
+    await expect(write(layer, "two")).rejects.toMatchObject({ code: "EROFS" });
+  }
+});
+
 it("tells whether a volume has changed since its last snapshot, also after that is removed and its clone stays", async () => {
   await prepare(A);
   await write(A, "one");
