@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Readable, Writable } from "node:stream";
 import { Failure, type FailureCode } from "../core/failure.ts";
 import { errnoOf } from "./errno.ts";
+import { type ChildPipe, closeTheirs } from "./pipe.ts";
 
 /** Most that is kept of what tar says, in bytes. */
 const SAID_LIMIT_BYTES = 64 * 1024;
@@ -75,6 +75,8 @@ const CODE_OF_REASON: Readonly<Record<string, FailureCode>> = {
   "File too large": "out_of_range",
 };
 
+type Io = number | "ignore";
+
 /** A tar that runs. */
 export class BoxedTar {
   readonly #child: ChildProcess;
@@ -85,20 +87,14 @@ export class BoxedTar {
   /** Exit status; settles when it has ended and all its outputs are closed. */
   readonly ended: Promise<number>;
 
-  /** @param box What it sees of the host. @param args What follows `tar`. */
-  constructor(box: Box, directory: string, args: readonly string[]) {
-    const [command = "", ...rest] = ALONE;
+  private constructor(command: string, args: readonly string[], stdin: Io, stdout: Io) {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    this.#child = spawn(
-      command,
-      [...rest, SCRIPT[box], "archive", directory, "tar", BLOCKING, ...args],
-      {
-        detached: true,
-        stdio: ["pipe", "pipe", "pipe"],
-        env: { LC_ALL: "C", PATH },
-        cwd: "/",
-      },
-    );
+    this.#child = spawn(command, args, {
+      detached: true,
+      stdio: [stdin, stdout, "pipe"],
+      env: { LC_ALL: "C", PATH },
+      cwd: "/",
+    });
     this.#child.once("error", (cause) => {
       reject(new Failure("failed_precondition", `Cannot run ${command}`, { cause }));
     });
@@ -113,16 +109,24 @@ export class BoxedTar {
       if (this.#said.length < SAID_LIMIT_BYTES) this.#said += piece.toString("latin1");
       this.onSaid();
     });
-    // A tar that has ended takes no more; its status says why.
-    this.stdin.on("error", () => undefined);
   }
 
-  get stdin(): Writable {
-    return present(this.#child.stdin);
-  }
-
-  get stdout(): Readable {
-    return present(this.#child.stdout);
+  /**
+   * Starts one.
+   *
+   * @param pipe Its standard input for `confined`, its standard output for `nameless`; the child's end is closed here.
+   * @param args What follows `tar`.
+   */
+  static start(box: Box, directory: string, args: readonly string[], pipe: ChildPipe): BoxedTar {
+    const [command = "", ...rest] = ALONE;
+    const argv = [...rest, SCRIPT[box], "archive", directory, "tar", BLOCKING, ...args];
+    try {
+      return box === "confined"
+        ? new BoxedTar(command, argv, pipe.theirs, "ignore")
+        : new BoxedTar(command, argv, "ignore", pipe.theirs);
+    } finally {
+      closeTheirs(pipe);
+    }
   }
 
   /** What it has said of errors so far. */
@@ -161,9 +165,4 @@ export class BoxedTar {
 
 function quoted(text: string): string {
   return text.replace(/[^ -~]/g, "?").slice(0, QUOTED_LIMIT);
-}
-
-function present<T>(stream: T | null): T {
-  if (stream === null) throw new Error("Invariant broken: the streams of tar are pipes");
-  return stream;
 }

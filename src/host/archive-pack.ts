@@ -1,9 +1,10 @@
-import { pipeline, type Readable } from "node:stream";
+import { pipeline, Readable } from "node:stream";
 import { constants, createZstdCompress } from "node:zlib";
 import { Failure } from "../core/failure.ts";
 import type { PackOptions } from "../core/ports/archive.ts";
 import { BoxedTar } from "./archive-box.ts";
 import { statDirectory } from "./archive-directory.ts";
+import { makeChildPipe, readerOf } from "./pipe.ts";
 
 /*
  * GNU tar 1.34 reads the tree: by descriptors relative to their directory and without following links, so that nothing
@@ -21,7 +22,8 @@ const CREATE: readonly string[] = [
 /** What tar ends with when a file changed, or vanished, while it was read. */
 const CHANGED_STATUS = 1;
 /** What it says when something was swapped for another kind meanwhile. */
-const SWAPPED = /: (Too many levels of symbolic links|Not a directory)$/m;
+const SWAPPED =
+  /: (Too many levels of symbolic links|Not a directory|Cannot readlink: Invalid argument)$/m;
 
 /** `Archive.pack`. */
 export async function* packTree(
@@ -31,12 +33,13 @@ export async function* packTree(
 ): AsyncIterable<Uint8Array> {
   signal.throwIfAborted();
   await statDirectory("pack", directory);
-  const tar = new BoxedTar("nameless", directory, CREATE);
+  const pipe = await makeChildPipe("we read");
+  const tar = BoxedTar.start("nameless", directory, CREATE, pipe);
+  const plain = readerOf(pipe);
   const kill = () => tar.kill();
   signal.addEventListener("abort", kill, { once: true });
-  tar.stdin.end();
   try {
-    yield* compress === "zstd" ? compressed(tar.stdout) : tar.stdout;
+    yield* compress === "zstd" ? compressed(plain) : plain;
     const status = await tar.ended;
     signal.throwIfAborted();
     if (status === 0 || (live && status === CHANGED_STATUS)) return;
@@ -50,13 +53,14 @@ export async function* packTree(
   } finally {
     signal.removeEventListener("abort", kill);
     tar.kill();
+    await plain.return();
     await tar.ended;
   }
 }
 
 /** In a thread of libuv's, one at a time for each archive. */
-function compressed(plain: Readable): Readable {
+function compressed(plain: AsyncIterable<Uint8Array>): Readable {
   const zstd = createZstdCompress({ params: { [constants.ZSTD_c_checksumFlag]: 1 } });
   // Its error comes out of the iteration.
-  return pipeline(plain, zstd, () => undefined);
+  return pipeline(Readable.from(plain, { objectMode: false }), zstd, () => undefined);
 }

@@ -1,4 +1,6 @@
 import { once } from "node:events";
+import type { Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { Gate } from "../core/archive/gate.ts";
 import { ARCHIVE_ENTRIES_LIMIT, type Unpacked, type UnpackOptions } from "../core/ports/archive.ts";
 import { BoxedTar } from "./archive-box.ts";
@@ -6,6 +8,7 @@ import { checkEmptyDirectory } from "./archive-directory.ts";
 import { ArchiveInput } from "./archive-input.ts";
 import { failureOfErrno } from "./errno.ts";
 import { hostExec } from "./exec.ts";
+import { makeChildPipe, writerOf } from "./pipe.ts";
 
 const EXTRACT: readonly string[] = [
   ...["--extract", "--file=-", "--same-permissions", "--same-owner", "--numeric-owner"],
@@ -58,7 +61,7 @@ class Extraction {
   readonly #directory: string;
   readonly #signal: AbortSignal;
   readonly #failed = new AbortController();
-  #tar: BoxedTar | undefined;
+  #running: { readonly tar: BoxedTar; readonly stdin: Socket } | undefined;
   /** Aborts when the caller gave up, or tar failed: with what to throw. */
   readonly stop: AbortSignal;
 
@@ -69,29 +72,27 @@ class Extraction {
   }
 
   async write(parts: readonly Uint8Array[]): Promise<void> {
+    // A stream that always has more at hand would leave the event loop no time: not even to hear that tar has ended.
+    await setImmediate();
     this.stop.throwIfAborted();
     if (parts.length === 0) return;
-    this.#tar ??= this.#start();
-    const { stdin } = this.#tar;
+    this.#running ??= await this.#start();
+    const { tar, stdin } = this.#running;
     // Together, in one call of the system.
     stdin.cork();
     for (const part of parts) stdin.write(part);
     stdin.uncork();
-    if (!stdin.writableNeedDrain) return;
-    try {
-      await once(stdin, "drain", { signal: this.stop });
-    } catch (thrown) {
-      // It may have ended just now, and says why in a moment.
-      await this.#tar.ended;
-      this.stop.throwIfAborted();
-      throw thrown;
+    if (stdin.writableNeedDrain) {
+      await once(stdin, "drain", { signal: this.stop }).catch(() => undefined);
     }
+    if (stdin.destroyed) await tar.ended;
+    this.stop.throwIfAborted();
   }
 
   /** Waits until all of it is unpacked. */
   async finish(): Promise<void> {
-    const tar = this.#tar;
-    tar?.stdin.end();
+    this.#running?.stdin.end();
+    const tar = this.#running?.tar;
     const status = await tar?.ended;
     this.#signal.throwIfAborted();
     if (status !== 0 || tar?.said !== "") this.#failed.signal.throwIfAborted();
@@ -99,12 +100,17 @@ class Extraction {
 
   /** Ends it, finished or not. */
   async close(): Promise<void> {
-    this.#tar?.kill();
-    await this.#tar?.ended;
+    this.#running?.stdin.destroy();
+    this.#running?.tar.kill();
+    await this.#running?.tar.ended;
   }
 
-  #start(): BoxedTar {
-    const tar = new BoxedTar("confined", this.#directory, EXTRACT);
+  async #start(): Promise<{ readonly tar: BoxedTar; readonly stdin: Socket }> {
+    const pipe = await makeChildPipe("we write");
+    const tar = BoxedTar.start("confined", this.#directory, EXTRACT, pipe);
+    const stdin = writerOf(pipe);
+    // A tar that has ended takes no more; its status says why.
+    stdin.on("error", () => undefined);
     const fail = (status: number | null) =>
       this.#failed.abort(tar.failure("unpack the archive", status, "invalid_argument"));
     // Whatever it says is something that was not kept, although it goes on.
@@ -113,8 +119,7 @@ class Extraction {
     };
     tar.ended.then(fail, (thrown) => this.#failed.abort(thrown));
     this.stop.addEventListener("abort", () => tar.kill(), { once: true });
-    tar.stdout.resume();
-    return tar;
+    return { tar, stdin };
   }
 }
 

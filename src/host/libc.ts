@@ -15,6 +15,8 @@ const rawIoctl = libc.func("int ioctl(int, ulong, void *)");
 const rawIoctlNumber = libc.func("ioctl", "int", ["int", "ulong", "long"]);
 const rawSyncfs = libc.func("int syncfs(int)");
 const rawClose = libc.func("int close(int)");
+const rawPipe = libc.func("int pipe2(void *, int)");
+const rawFcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
 const rawRename = libc.func("int renameat2(int, str, int, str, uint)");
 // Not in every libc that we meet (glibc 2.36), so by number, the same on all architectures since 5.1.
 const rawOpenTree = libc.func("syscall", "long", ["long", "int", "str", "uint"]);
@@ -175,4 +177,19 @@ export function bindWith(
     // Not Node's: it did not open it, and would wonder.
     rawClose(tree);
   }
+}
+
+const F_SETPIPE_SZ = 1031;
+
+/** pipe2(2) of this capacity (fcntl(2), F_SETPIPE_SZ), not for children: the ends as the whole process knows them. */
+export function makePipe(capacityBytes: number): {
+  readonly readFd: number;
+  readonly writeFd: number;
+} {
+  const ends = Buffer.alloc(8);
+  check(rawPipe(ends, O_CLOEXEC), "make", "a pipe");
+  const [readFd, writeFd] = [ends.readInt32LE(0), ends.readInt32LE(4)];
+  // One that is smaller serves too: only root may have any size.
+  rawFcntl(writeFd, F_SETPIPE_SZ, capacityBytes);
+  return { readFd, writeFd };
 }

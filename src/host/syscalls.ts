@@ -6,7 +6,7 @@ import { attempt } from "./libc.ts";
  * Every call that may wait: each exported function is what a syscall thread can be asked to do.
  */
 
-export { renameNoReplace } from "./libc.ts";
+export { makePipe, renameNoReplace } from "./libc.ts";
 export { findMountIn } from "./mount-in.ts";
 export {
   commitSubvolumes,

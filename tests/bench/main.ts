@@ -1,4 +1,5 @@
 import { cpus, loadavg, release, totalmem } from "node:os";
+import { benchArchive } from "./archive.ts";
 import { formatTarget, formatValue, isMet, type Table } from "./figure.ts";
 import { benchFio } from "./fio.ts";
 import { benchGrowth, GROWING, type Growing } from "./growth.ts";
@@ -7,7 +8,7 @@ import { benchMemory } from "./memory.ts";
 import { benchRun } from "./run.ts";
 
 const USAGE = `usage: npm run bench -- [--operations=N] [NAME...]
-names: run, ${GROWING.join(", ")}, memory, kernel, fio; none means all`;
+names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio; none means all`;
 
 /** Mounts and Unmounts of the memory benchmark unless told. */
 const OPERATIONS = 20_000;
@@ -31,7 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
       OPERATIONS,
   );
   const names = args.filter((arg) => !arg.startsWith("--operations="));
-  const known: readonly string[] = ["run", ...GROWING, "memory", "kernel", "fio"];
+  const known: readonly string[] = ["run", ...GROWING, "memory", "kernel", "archive", "fio"];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0 || !(operations > 0)) {
     console.error(USAGE);
@@ -48,6 +49,7 @@ async function main(args: readonly string[]): Promise<number> {
     [growing.size > 0, () => benchGrowth(growing satisfies ReadonlySet<Growing>)],
     [wanted.has("memory"), () => benchMemory(operations)],
     [wanted.has("kernel"), benchKernel],
+    [wanted.has("archive"), benchArchive],
     [wanted.has("fio"), benchFio],
   ];
   for (const [chosen, bench] of benches) {
