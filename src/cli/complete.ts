@@ -10,10 +10,25 @@ const NAMES_TIMEOUT_MS = 1_000;
 /** Names that stand for an argument, by the argument's own name in the commands. */
 const NAMES: Readonly<Record<string, (client: RestClient) => Promise<readonly string[]>>> = {
   volume: async (client) => (await client.listVolumes()).map(({ name }) => name),
+  ref: async (client) => [
+    ...(await client.listVolumes()).map(({ name }) => name),
+    ...(await refsOf(client)),
+  ],
+  snapshot: (client) => refsOf(client),
+  profile: async (client) => (await client.listProfiles()).map(({ name }) => name),
   trashed: async (client) => (await client.listTrash()).flatMap(({ name, id }) => [name, id]),
   pool: async (client) => (await client.listPools()).map(({ name }) => name),
   operation: async (client) => (await client.listOperations()).map(({ id }) => id),
 };
+
+/** Snapshots by their names and ids. */
+async function refsOf(client: RestClient): Promise<readonly string[]> {
+  const all = await client.listAllSnapshots();
+  return all.flatMap(({ volume, name, id }) => {
+    const [root = ""] = volume.split("@");
+    return [...(name === null ? [] : [`${root}@${name}`]), `${root}@${id}`];
+  });
+}
 
 /** Options of `-o` and `--opt`. */
 const VOLUME_OPTIONS = [
@@ -24,6 +39,9 @@ const VOLUME_OPTIONS = [
   "gid=",
   "mode=",
   "protect=true",
+  "schedule=",
+  "keep=",
+  "from=",
   "label.",
 ];
 
@@ -36,7 +54,7 @@ export async function complete(context: Context, words: readonly string[]): Prom
   const current = words.at(-1) === "=" ? "" : (words.at(-1) ?? "");
   const before = words.slice(0, -1).filter((word) => word !== "=");
   const found = await candidates(context, before, current).catch(() => []);
-  const fitting = found.filter((word) => word.startsWith(current) && /^[\w.=:/-]+$/.test(word));
+  const fitting = found.filter((word) => word.startsWith(current) && /^[\w.=:/@-]+$/.test(word));
   context.out(fitting.map((word) => `${word}\n`).join(""));
 }
 
@@ -96,6 +114,8 @@ function takesValue(option: Option): boolean {
 
 async function valuesOf(context: Context, option: Option): Promise<readonly string[]> {
   if (option.long === "--pool") return namesOf(context, "pool");
+  if (option.long === "--profile") return namesOf(context, "profile");
+  if (option.long === "--from") return namesOf(context, "ref");
   return option.long === "--opt" ? VOLUME_OPTIONS : [];
 }
 

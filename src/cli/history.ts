@@ -52,7 +52,7 @@ export function restoreCommand(context: Context): Command {
 export function cloneCommand(context: Context): Command {
   return new Command("clone")
     .description("Make a volume from a snapshot, or from what a volume holds now")
-    .argument("<from>", "VOLUME@SNAPSHOT, VOLUME or VOLUME@BRANCH")
+    .argument("<ref>", "VOLUME@SNAPSHOT, VOLUME or VOLUME@BRANCH")
     .argument("<name>", "name of the new volume")
     .option("--size <size>", "most that it may hold, when not the same")
     .addHelpText("after", "\nExample: lagan clone data@before test-copy")

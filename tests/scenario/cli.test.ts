@@ -201,9 +201,9 @@ describe("volume", () => {
     await fill("gone", 1024 ** 2);
     await lines("volume", "rm", "gone");
     expect(await lines("volume", "du")).toEqual([
-      "NAME   LIMIT   USED    WOULD FREE   WHERE",
-      "data   1 GiB   3 MiB   3 MiB",
-      "gone   1 GiB   1 MiB   1 MiB        trash",
+      "NAME   LIMIT   USED    OWN     SHARED   WOULD FREE   WHERE",
+      "data   1 GiB   3 MiB   3 MiB   0 B      3 MiB",
+      "gone   1 GiB   1 MiB   1 MiB   0 B      1 MiB        trash",
       "",
       "1 volume holds 3 MiB; 1 in the trash, emptying it would free 1 MiB",
     ]);
@@ -211,6 +211,31 @@ describe("volume", () => {
       { name: "data", usedBytes: 3 * 1024 ** 2, wouldFreeBytes: 3 * 1024 ** 2, trashed: false },
     ]);
     expect((await lines("volume", "ls"))[1]).toContain("3 MiB");
+  });
+
+  it("du shows snapshots under their volume, with what each alone holds", async () => {
+    await lines("volume", "create", "data");
+    await fill("data", 1024 ** 2);
+    const [taken = ""] = await lines("snapshot", "create", "data");
+    await fill("data", 2 * 1024 ** 2);
+    expect(await lines("volume", "du")).toEqual([
+      `NAME${" ".repeat(18)}LIMIT   USED    OWN     SHARED   WOULD FREE   WHERE`,
+      `data${" ".repeat(18)}none    2 MiB   2 MiB   0 B      3 MiB`,
+      `  ${taken}           1 MiB   1 MiB   0 B      1 MiB`,
+      "",
+      "1 volume holds 2 MiB; 1 snapshot alone: 1 MiB",
+    ]);
+  });
+
+  it("inspect shows where a schedule stands, and what would be lost", async () => {
+    await lines("volume", "create", "data", "--every", "15m");
+    const before = (await lines("volume", "inspect", "data")).join("\n");
+    expect(before).toMatch(/^ {2}would be lost now +everything: there is no snapshot$/m);
+    await memory.node.services.schedules.tick(signal);
+    const after = (await lines("volume", "inspect", "data")).join("\n");
+    expect(after).toMatch(/^Schedule +every 15m, keep last=4/m);
+    expect(after).toMatch(/^ {2}last, next .* 1 kept$/m);
+    expect(after).toMatch(/^ {2}would be lost now +what was written in the last /m);
   });
 
   it("du of a sick pool measures the others", async () => {
@@ -221,8 +246,8 @@ describe("volume", () => {
     await memory.node.services.pools.refresh(signal);
     const { code, stdout, stderr } = await lagan("volume", "du");
     expect(code).toBe(24);
-    expect(stdout).toMatch(/^data +none +0 B +0 B$/m);
-    expect(stdout).toMatch(/^sick +none +- +-$/m);
+    expect(stdout).toMatch(/^data +none +0 B +0 B +0 B +0 B$/m);
+    expect(stdout).toMatch(/^sick +none +- +- +- +-$/m);
     expect(stderr).toContain("its disk is gone");
   });
 

@@ -1,4 +1,4 @@
-import type { Ref } from "../../core/history/ref.ts";
+import { parseRef, type Ref } from "../../core/history/ref.ts";
 import {
   type PointName,
   parseAuthor,
@@ -37,10 +37,13 @@ export function parseTake(body: TakeBody): SnapshotRequest {
   };
 }
 
-/** A point of the history of `line`, which may be a branch: `data@dev` has the points of `data` as well. */
+/**
+ * A point of the history of `line`, which may be a branch: `data@dev` has the points of `data` as well.
+ *
+ * @throws {Failure} `invalid_argument` for what is neither a name nor digits of an id.
+ */
 export function pointOf(line: VolumeName, at: string): Ref {
-  const volume = (line.split("@")[0] ?? line) as VolumeName;
-  return { volume, at };
+  return parseRef(`${line.split("@")[0]}@${at}`);
 }
 
 export function formatSnapshot(

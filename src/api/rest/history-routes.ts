@@ -1,3 +1,4 @@
+import { Failure } from "../../core/failure.ts";
 import { lineName, parseLineName, parseRef } from "../../core/history/ref.ts";
 import { parseAuthor, parseMessage, parsePointName } from "../../core/history/snapshot.ts";
 import { parseVolumeName, type VolumeName } from "../../core/name.ts";
@@ -31,7 +32,7 @@ import {
 } from "./history-schema.ts";
 import { takePage } from "./page.ts";
 import { NO_QUERY, PAGE_QUERY } from "./query.ts";
-import { type RestRequest, type Route, route } from "./route.ts";
+import { ensureIfMatch, type RestRequest, type Route, route } from "./route.ts";
 import { VOLUME } from "./schema.ts";
 
 const ONE = "/v1/volumes/{name}";
@@ -95,11 +96,19 @@ function snapshotRoutes(services: Services): readonly Route[] {
     }),
     route({
       ...{ method: "PATCH", path: POINT, does: "Changes name, message, labels or protection." },
-      ...{ query: NO_QUERY, body: CHANGE_SNAPSHOT, answers: { 200: SNAPSHOT } },
+      ...{ query: NO_QUERY, body: CHANGE_SNAPSHOT, ifMatch: true, answers: { 200: SNAPSHOT } },
       fails: ["not_found", "already_exists", "aborted"],
       work: async (request, signal) => {
-        const { name, message, labels, protect, author } = request.body;
+        const { author, ...change } = request.body;
+        const { name, message, labels, protect } = change;
+        if (Object.values(change).every((value) => value === undefined)) {
+          throw new Failure(
+            "invalid_argument",
+            "Cannot change the snapshot: the request body asks for nothing; give name, message, labels or protect",
+          );
+        }
         const { line, snapshot: found } = await pointIn(services, request);
+        ensureIfMatch(request, found.revision, "snapshot");
         const snapshot = await snapshots.update(pointOf(line.value.name, found.value.id), {
           author: parseAuthor(author ?? ""),
           ...(name !== undefined && {
@@ -114,10 +123,11 @@ function snapshotRoutes(services: Services): readonly Route[] {
     }),
     route({
       ...{ method: "DELETE", path: POINT, does: "Puts a snapshot into the trash." },
-      ...{ query: NO_QUERY, body: null, answers: { 200: TRASHED_SNAPSHOT } },
-      fails: ["not_found", "failed_precondition", "unavailable"],
+      ...{ query: NO_QUERY, body: null, ifMatch: true, answers: { 200: TRASHED_SNAPSHOT } },
+      fails: ["not_found", "failed_precondition", "unavailable", "aborted"],
       work: async (request, signal) => {
         const { line, snapshot: found } = await pointIn(services, request);
+        ensureIfMatch(request, found.revision, "snapshot");
         const snapshot = await snapshots.remove(pointOf(line.value.name, found.value.id), signal);
         const usage = services.usage.ofSnapshot(found.value.id);
         return { body: formatTrashedSnapshot({ line, snapshot }, usage) };

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, ServerResponse } from "node:http";
 import type { z } from "zod";
-import type { FailureCode } from "../../core/failure.ts";
+import { Failure, type FailureCode } from "../../core/failure.ts";
 import { parseStrictJson } from "../shared/json.ts";
 import { parseWith } from "./codec.ts";
 import { knownKeys } from "./openapi.ts";
@@ -85,4 +85,30 @@ function parseBody<Q, B>(row: RouteRow<Q, B>, text: string, known: readonly stri
   if (row.body === null) return undefined as B;
   const value = text === "" && row.bodyOptional === true ? {} : parseStrictJson(text);
   return parseWith(row.body, value, "the request body", known);
+}
+
+/** Revision that `If-Match` asks for; undefined: any. @throws {Failure} `invalid_argument` for what is no ETag of ours. */
+export function parseIfMatch({ headers }: RestRequest<unknown, unknown>): number | undefined {
+  const text = headers["if-match"]?.trim();
+  if (text === undefined || text === "*") return undefined;
+  const [, revision] = /^"(\d{1,15})"$/.exec(text) ?? [];
+  if (revision !== undefined) return Number(revision);
+  throw new Failure(
+    "invalid_argument",
+    'Cannot read If-Match: give one ETag as it was answered, such as "12", or *',
+  );
+}
+
+/** @throws {Failure} `aborted` when `If-Match` asks for another revision than this. */
+export function ensureIfMatch(
+  request: RestRequest<unknown, unknown>,
+  revision: number,
+  noun: string,
+): void {
+  const asked = parseIfMatch(request);
+  if (asked === undefined || asked === revision) return;
+  throw new Failure(
+    "aborted",
+    `Cannot change the ${noun}: it was changed meanwhile; look at it again`,
+  );
 }

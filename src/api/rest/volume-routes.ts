@@ -15,7 +15,7 @@ import { formatScheduleStatus } from "./history-codec.ts";
 import { takePage } from "./page.ts";
 import { NO_QUERY, VOLUMES_QUERY, type VolumesQuery } from "./query.ts";
 import type { ChangeVolumeBody, WireRemoved } from "./resource.ts";
-import { type RestAnswer, type RestRequest, type Route, route } from "./route.ts";
+import { parseIfMatch, type RestAnswer, type RestRequest, type Route, route } from "./route.ts";
 import { CHANGE_VOLUME, CREATE_VOLUME, REMOVED, USAGE, VOLUME, VOLUME_PAGE } from "./schema.ts";
 
 const VOLUMES = "/v1/volumes";
@@ -190,16 +190,4 @@ function parseChange({
 
 function nameIn({ params }: RestRequest<unknown, unknown>): VolumeName {
   return parseLineName(params["name"] ?? "");
-}
-
-/** Revision that `If-Match` asks for; undefined: any. */
-function parseIfMatch({ headers }: RestRequest<unknown, unknown>): number | undefined {
-  const text = headers["if-match"]?.trim();
-  if (text === undefined || text === "*") return undefined;
-  const [, revision] = /^"(\d{1,15})"$/.exec(text) ?? [];
-  if (revision !== undefined) return Number(revision);
-  throw new Failure(
-    "invalid_argument",
-    'Cannot read If-Match: give one ETag as it was answered, such as "12", or *',
-  );
 }

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import type { WireVolume } from "../../api/rest/client.ts";
 import { formatBytes } from "../../core/size.ts";
-import { formatAge } from "../age.ts";
+import { formatAge, formatDuration } from "../age.ts";
 import type { Context } from "../context.ts";
 import { UsageError } from "../exit-code.ts";
 import { addListingOptions, formatDetails, type ListingOptions, planListing } from "../listing.ts";
@@ -77,6 +77,7 @@ function formatVolume(volume: WireVolume, nowMs: number): string {
     ["Protected", protection === null ? "no" : `by ${protection.by} at ${protection.at}`],
     ["History", formatHistory(volume)],
     ["Schedule", schedule === null ? "none" : `every ${schedule.every}, keep ${schedule.keep}`],
+    ...formatStatus(volume, nowMs),
     ["Owner", `${options.uid}:${options.gid}, mode ${options.mode}, when it was made`],
     ["Profile", options.profile ?? "none"],
     ["Labels", formatLabels(labels) || "none"],
@@ -88,4 +89,24 @@ function formatHistory({ name, tip, from, branch }: WireVolume): string {
   const stands = tip === null ? "no snapshot yet" : `stands on ${tip}`;
   const made = from === null ? "" : `, made from ${from}`;
   return `${stands}${made}${branch === null ? "" : ", a branch"}; see: lagan log ${name}`;
+}
+
+/** Where the schedule stands: last, next, kept, and what would be lost now. */
+function formatStatus(
+  { scheduleStatus: status }: WireVolume,
+  nowMs: number,
+): readonly (readonly [string, string])[] {
+  if (status === null || status === undefined) return [];
+  const { lastAt, nextAt, kept, lossWindowMs, failing } = status;
+  const last = lastAt === null ? "none yet" : formatAge(lastAt, nowMs);
+  const next = Date.parse(nextAt) <= nowMs ? "within a minute" : formatAge(nextAt, nowMs);
+  const loss =
+    lossWindowMs === null
+      ? "everything: there is no snapshot"
+      : `what was written in the last ${formatDuration(lossWindowMs)}`;
+  return [
+    ["  last, next", `${last}, ${next}; ${kept} kept`],
+    ["  would be lost now", loss],
+    ...(failing === null ? [] : [["  failing", failing] as const]),
+  ];
 }
