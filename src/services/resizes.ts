@@ -8,6 +8,7 @@ import type { KeyedQueue } from "./keyed-queue.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
 import { putOperation, putVolume, type Recorded, type Records } from "./records.ts";
+import { tooSmall } from "./volume-rules.ts";
 
 /** What {@link Resizes} works with. */
 interface ResizesParts {
@@ -57,7 +58,12 @@ export class Resizes {
         return await this.#finish(found, operation, signal);
       } catch (thrown) {
         await this.#undo(found, operation, Failure.from(thrown)).catch(() => undefined);
-        throw thrown;
+        const limit = formatBytes(sizeBytes ?? 0);
+        throw tooSmall(
+          thrown,
+          (held) =>
+            `Cannot resize volume "${name}" to ${limit}: it holds ${held}; remove files in it, or choose a larger limit`,
+        );
       }
     });
   }

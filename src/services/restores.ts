@@ -7,6 +7,7 @@ import type { Operation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
+import { formatBytes } from "../core/size.ts";
 import { DEFAULT_MODE } from "../core/volume/spec.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
@@ -24,7 +25,7 @@ import {
   type Recorded,
   type Records,
 } from "./records.ts";
-import { orStop } from "./volume-rules.ts";
+import { orStop, tooSmall } from "./volume-rules.ts";
 
 /** How a restore is asked for. */
 export interface RestoreRequest {
@@ -171,7 +172,12 @@ export class Restores {
       await this.#settle(operation, Failure.from(thrown), goOn).catch((cause: unknown) => {
         log.warn("failed restore not settled yet", { volume: volume.value.name, cause });
       });
-      throw thrown;
+      const { name, spec } = volume.value;
+      throw tooSmall(
+        thrown,
+        (held) =>
+          `Cannot restore volume "${name}" from ${shown}: that holds ${held}, more than the limit of ${formatBytes(spec.sizeBytes ?? 0)}; first: lagan volume resize ${name} SIZE`,
+      );
     }
   }
 

@@ -1,5 +1,6 @@
 import { Failure } from "../core/failure.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
+import { formatBytes } from "../core/size.ts";
 import { formatMinute } from "../core/time.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { Recorded } from "./records.ts";
@@ -51,4 +52,17 @@ export function noLimits(name: VolumeName, pool: PoolName, able: readonly PoolNa
     "failed_precondition",
     `Cannot create volume "${name}" with a size limit: pool "${pool}" cannot enforce one; ${instead}`,
   );
+}
+
+/**
+ * A driver's refusal of a limit that is less than what is held, in the words of who asked; anything else as it is.
+ *
+ * @param told From what is held, in words: the whole message.
+ */
+export function tooSmall(thrown: unknown, told: (held: string) => string): unknown {
+  if (!(thrown instanceof Failure) || thrown.code !== "failed_precondition") return thrown;
+  const referencedBytes = thrown.detail["referencedBytes"];
+  if (typeof referencedBytes !== "number") return thrown;
+  const { code, detail } = thrown;
+  return new Failure(code, told(formatBytes(referencedBytes)), { detail, cause: thrown });
 }

@@ -7,6 +7,7 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import { mergeSchedule } from "../core/schedule/schedule.ts";
+import { formatBytes } from "../core/size.ts";
 import { mergeLabels, type VolumeOptions } from "../core/volume/options.ts";
 import { DEFAULT_MODE, listDifferences, type Origin, planVolume } from "../core/volume/spec.ts";
 import type { Volume } from "../core/volume/volume.ts";
@@ -28,7 +29,7 @@ import {
 } from "./records.ts";
 import type { Trash } from "./trash.ts";
 import type { CreateContext, RemoveOptions, VolumeChange } from "./volume-requests.ts";
-import { ensureRevision, ensureUnprotected, exists, noLimits } from "./volume-rules.ts";
+import { ensureRevision, ensureUnprotected, exists, noLimits, tooSmall } from "./volume-rules.ts";
 
 /** What {@link Volumes} works with. */
 interface VolumesParts {
@@ -302,7 +303,11 @@ export class Volumes {
       await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
         this.#parts.log.warn("failed creation not taken back yet", { volume: volume.name, cause });
       });
-      throw thrown;
+      throw tooSmall(
+        thrown,
+        (held) =>
+          `Cannot create volume "${volume.name}" with a limit of ${formatBytes(volume.spec.sizeBytes ?? 0)}: what it starts from holds ${held}; choose a larger limit`,
+      );
     } finally {
       this.#underWay.delete(operation.id);
     }

@@ -161,6 +161,23 @@ const STORIES: Readonly<Record<string, Story>> = {
       done: "data 10485760 new [- new]",
     },
   },
+  import: {
+    before: async () => undefined,
+    act: ({ services }, world) =>
+      services.volumes.create(copy, options, signal, {
+        fill: ({ spec, head }) =>
+          services.layers.withPath(
+            { pool: spec.pool, layer: head },
+            { readOnly: false },
+            async (path) => {
+              world.machine.write(`${path}/file`, "whole");
+              world.machine.sync();
+            },
+            signal,
+          ),
+      }),
+    outcomes: { undone: "", done: "copy 10485760 whole" },
+  },
   "purge of a volume with snapshots": {
     before: async (node, world) => {
       await withSnapshot(node, world);
