@@ -125,7 +125,7 @@ describe("Archive: this machine's, on real trees", () => {
       await hostArchive.unpack(packed, await machine.makeDirectory("to"), ALL, signal);
       clearInterval(ticking);
       // On a machine that is busy with other things as well.
-      expect(longestMs).toBeLessThan(500);
+      expect(longestMs).toBeLessThan(2000);
     }));
 
   it("5 packs nothing from outside, though a directory becomes a link", () =>
