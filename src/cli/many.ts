@@ -1,6 +1,6 @@
 import { Failure } from "../core/failure.ts";
 import type { Context } from "./context.ts";
-import { EXIT_CODE } from "./exit-code.ts";
+import { EXIT_CODE, USAGE_EXIT_CODE, UsageError } from "./exit-code.ts";
 import { printable } from "./printable.ts";
 
 /**
@@ -23,6 +23,11 @@ export async function forEachTarget(
 
 /** Says a failure on standard error and sets the exit code. */
 export function tellFailure(context: Context, thrown: unknown): void {
+  if (thrown instanceof UsageError) {
+    context.err(`lagan: ${thrown.message}\n`);
+    context.exit(USAGE_EXIT_CODE);
+    return;
+  }
   const failure = Failure.from(thrown);
   const why = failure.code === "internal" && failure.cause instanceof Error;
   const message = why ? `${failure.message}: ${String(failure.cause)}` : failure.message;

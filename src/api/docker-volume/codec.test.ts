@@ -51,6 +51,17 @@ it.each([
   expect(() => parseMount(body)).toThrow(expect.objectContaining({ code: "invalid_argument" }));
 });
 
+it("tells what to do with a snapshot, which is no volume", () => {
+  expect(() => parseCreate('{"Name":"data@3f2c9a"}')).toThrow(
+    expect.objectContaining({
+      code: "failed_precondition",
+      message: expect.stringContaining("lagan clone data@3f2c9a NAME"),
+    }),
+  );
+  expect(parseNamed('{"Name":"data@dev"}')).toBe("data@dev");
+  expect(() => parseNamed('{"Name":"data@a@b"}')).toThrow("give VOLUME");
+});
+
 it("answers any body with a name or a Failure", () => {
   const bodies = fc.oneof(
     fc.string(),
@@ -90,7 +101,14 @@ it("never says an empty mountpoint, and says the time as RFC 3339", () => {
       createdAt: 1_767_225_600_123,
       status: { state: "ready" },
     },
-    { driver: "btrfs", health: "ok", mounts: 0, usage: undefined, mountpoint: undefined },
+    {
+      driver: "btrfs",
+      health: "ok",
+      mounts: 0,
+      usage: undefined,
+      snapshots: 2,
+      mountpoint: undefined,
+    },
   );
   expect(shown).not.toHaveProperty("Mountpoint");
   expect(shown.CreatedAt).toBe("2026-01-01T00:00:00.123Z");

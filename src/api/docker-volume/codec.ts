@@ -2,7 +2,7 @@ import { z } from "zod";
 import { Failure } from "../../core/failure.ts";
 import { parseLineName } from "../../core/history/ref.ts";
 import { shortId } from "../../core/history/snapshot.ts";
-import { quote, type VolumeName } from "../../core/name.ts";
+import { parseVolumeName, quote, type VolumeName } from "../../core/name.ts";
 import { formatBytes } from "../../core/size.ts";
 import { parseVolumeOptions, type VolumeOptions } from "../../core/volume/options.ts";
 import type { Volume } from "../../core/volume/volume.ts";
@@ -34,7 +34,7 @@ const MOUNT = NAMED.extend({
  * an empty body, and takes an answer without error for success), is not JSON, or names no volume.
  */
 export function parseNamed(body: string): VolumeName {
-  return parseLineName(parse(NAMED, body).Name);
+  return parseName(parse(NAMED, body).Name);
 }
 
 /** A creation request. @throws {Failure} as {@link parseNamed}, and for its options. */
@@ -43,13 +43,24 @@ export function parseCreate(body: string): {
   readonly options: VolumeOptions;
 } {
   const { Name, Opts } = parse(CREATE, body);
-  return { name: parseLineName(Name), options: parseVolumeOptions(Opts ?? {}) };
+  return { name: parseName(Name), options: parseVolumeOptions(Opts ?? {}) };
 }
 
 /** A Mount or Unmount request. @throws {Failure} as {@link parseNamed}. */
 export function parseMount(body: string): { readonly name: VolumeName; readonly mountId: string } {
   const { Name, ID } = parse(MOUNT, body);
-  return { name: parseLineName(Name), mountId: ID };
+  return { name: parseName(Name), mountId: ID };
+}
+
+/** A volume's name, or a branch's. A snapshot is told apart from a bad name: it can be used, though not as it is. */
+function parseName(text: string): VolumeName {
+  const [, volume = "", digits] = /^([^@]+)@([0-9a-fA-F][0-9a-fA-F-]*)$/.exec(text) ?? [];
+  if (digits === undefined) return parseLineName(text);
+  const name = parseVolumeName(volume);
+  throw new Failure(
+    "failed_precondition",
+    `Cannot use "${name}@${digits}" as a volume: what stands behind the @ is taken for an id, and a snapshot never changes; use a copy that does: lagan clone ${name}@${digits} NAME, or: lagan branch create ${name} BRANCH --from ${name}@${digits}`,
+  );
 }
 
 function parse<T>(schema: z.ZodType<T>, body: string): T {
@@ -87,6 +98,8 @@ export interface VolumeFacts {
   readonly health: string;
   readonly mounts: number;
   readonly usage: MeasuredUsage | undefined;
+  /** How many snapshots of its own it has. */
+  readonly snapshots: number;
   /** Left out when it is not known: never empty, which Docker would mount as its own working directory. */
   readonly mountpoint: string | undefined;
 }
@@ -107,6 +120,8 @@ export function formatVolume(volume: Volume, facts: VolumeFacts): WireVolume {
       size: sizeBytes === null ? "no limit" : formatBytes(sizeBytes),
       used: facts.usage === undefined ? "not measured" : formatBytes(facts.usage.referencedBytes),
       protected: volume.protection !== null,
+      snapshots: facts.snapshots,
+      ...(volume.branch === null ? {} : { branch: volume.branch.name }),
       ...(volume.tip === null ? {} : { tip: shortId(volume.tip) }),
       ...(volume.schedule ? { schedule: "on" } : {}),
       ...(profile === null ? {} : { profile }),

@@ -96,7 +96,7 @@ async function factsOf(
   volume: Volume,
   signal: AbortSignal,
 ): Promise<VolumeFacts> {
-  const { pools, mounts, usage } = services;
+  const { pools, mounts, usage, history } = services;
   const { record, driver, health } = pools.describe(volume.spec.pool);
   const faulted = health.state === "faulted";
   const fresh = !faulted && driver.traits.instantUsage;
@@ -107,6 +107,7 @@ async function factsOf(
     usage: fresh
       ? await usage.measure(volume, signal).catch(() => usage.last(volume.id))
       : usage.last(volume.id),
+    snapshots: (await history.list(volume.name).catch(() => [])).length,
     mountpoint: await mounts.path(volume, signal).catch(() => undefined),
   };
 }

@@ -31,9 +31,10 @@ function diffRoute({ services, treeDiff, log }: NodeParts): Route {
     ...{ query: DIFF_QUERY, body: null, answers: { 200: "application/x-ndjson" } },
     fails: ["not_found", "unavailable", "out_of_range"],
     work: async (request, signal) => {
-      const { from, to } = request.query;
-      const before = await treeOf(services, parseRef(from));
-      const after = await treeOf(services, to === undefined ? nameIn(request) : parseRef(to));
+      const from = parseRef(request.query.from);
+      const to = request.query.to === undefined ? nameIn(request) : parseRef(request.query.to);
+      const before = await treeOf(services, from);
+      const after = await treeOf(services, to);
       const ended = AbortSignal.any([signal, request.gone]);
       const head = { "content-type": "application/x-ndjson; charset=utf-8" };
       const readOnly = { readOnly: true };
