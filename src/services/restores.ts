@@ -204,10 +204,11 @@ export class Restores {
     const { name } = volume.value;
     const tip = operation.about.restored ?? null;
     const restored: Volume = { ...volume.value, head: headOf(operation), tip };
-    const revision = await records.write([putVolume(restored), putSnapshot(kept.value)], {
-      unchanged: [volume],
-      unchangedSnapshots: [kept],
-    });
+    const about = { ...operation.about, shown: true } as const;
+    const revision = await records.write(
+      [putVolume(restored), putSnapshot(kept.value), putOperation({ ...operation, about })],
+      { unchanged: [volume], unchangedSnapshots: [kept] },
+    );
     const undo = `lagan restore ${name}@${shortId(kept.value.id)}`;
     events.emit({
       type: "volume.reverted",
@@ -247,13 +248,15 @@ export class Restores {
   /** After a failure or a restart: carried on when the new head is the volume's, else taken back. */
   async #settle(operation: Operation, failure: Failure, signal: AbortSignal): Promise<void> {
     const { records, operations, pools } = this.#parts;
-    if ((await operations.find(operation.id))?.status.state !== "running") return;
-    const { snapshot: keptId } = operation.about;
+    const now = await operations.find(operation.id);
+    if (now?.status.state !== "running") return;
+    const { snapshot: keptId, shown } = now.about;
     const volume = await records.findVolume(operation.volume);
     // Gone for good: its removal takes along what this has made.
     if (volume === undefined) return;
     const kept = keptId && (await records.findSnapshot(operation.volume, keptId));
-    if (volume.value.head === headOf(operation)) {
+    // Not by the volume's head, which another restore may have replaced since.
+    if (shown === true) {
       if (kept !== undefined) await this.#keep(volume.value, kept, operation, signal);
       return;
     }

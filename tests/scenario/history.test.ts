@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { Failure } from "../../src/core/failure.ts";
 import { parseRef } from "../../src/core/history/ref.ts";
 import { parsePointName, type Snapshot, shortId } from "../../src/core/history/snapshot.ts";
 import { parseVolumeName, type VolumeName } from "../../src/core/name.ts";
@@ -273,4 +274,26 @@ it("takes a group together, or none of it", async () => {
     snapshots.createGroup([data, absent], { ...by, group }, signal),
   ).rejects.toMatchObject({ code: "not_found" });
   expect(await history.list(data)).toHaveLength(1);
+});
+
+it("keeps what two restores replaced, though the first one's keeping failed", async () => {
+  await take("one", "before");
+  await write(data, "two");
+  const { services } = node;
+  const driver = services.pools.get(services.pools.names()[0] as never);
+  const { commit } = driver;
+  Object.assign(driver, { commit: () => Promise.reject(new Failure("unavailable", "Injected")) });
+  await restore("before");
+  Object.assign(driver, { commit });
+  await write(data, "three");
+  await restore("before");
+  await node.reconcile.resume(signal);
+  const kept = (await services.history.list(data)).filter(({ value }) => value.cause === "restore");
+  const held = new Set<unknown>();
+  for (const { value } of kept) {
+    const [mount] = await driver.mounts(value.layer, { readOnly: true }, signal);
+    held.add(world.machine.read(`${mount?.source}/file`));
+  }
+  expect(held).toEqual(new Set(["two", "three"]));
+  expect((await node.reconcile.compare(signal)).orphans).toEqual([]);
 });

@@ -32,6 +32,8 @@ export interface Operation {
     readonly restored?: SnapshotId;
     readonly head?: LayerId;
     readonly replaced?: LayerId;
+    /** Of a restore: the volume has its new head; from here on it is only carried on. */
+    readonly shown?: true;
     /** Of a resize: the new limit. */
     readonly sizeBytes?: number | null;
   };
