@@ -7,13 +7,14 @@ import { lookForPool } from "./auto/look.ts";
 import { createBtrfsDriver } from "./btrfs/driver.ts";
 import { createDirectoryDriver } from "./directory/driver.ts";
 import { createLoopDriver } from "./loop/driver.ts";
+import { createOverlayDriver } from "./overlay/driver.ts";
 import { type DriverOptions, ensureKnown } from "./shared/options.ts";
 import type { PoolPast } from "./shared/pool-directory.ts";
 import type { DriverPorts } from "./shared/ports.ts";
 import { createZfsDriver } from "./zfs/driver.ts";
 
 /** Name of a driver. */
-export type DriverName = "btrfs" | "directory" | "loop" | "zfs";
+export type DriverName = "btrfs" | "directory" | "loop" | "overlay" | "zfs";
 
 /** Makes the driver of a pool; nothing is touched before its `open`. @throws {Failure} `invalid_argument` for bad options. */
 export type DriverFactory = (
@@ -28,6 +29,7 @@ export const DRIVERS: Readonly<Record<DriverName, DriverFactory>> = {
   btrfs: createBtrfsDriver,
   directory: createDirectoryDriver,
   loop: createLoopDriver,
+  overlay: createOverlayDriver,
   zfs: createZfsDriver,
 };
 

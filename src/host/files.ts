@@ -134,6 +134,7 @@ export const hostFiles: Files = {
   },
 
   measureTree,
+  makeDirectoryLike: (path, model) => syscallThreads.call("makeDirectoryLike", path, model),
 };
 
 async function replaceText(path: string, text: string): Promise<void> {

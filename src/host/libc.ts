@@ -21,6 +21,9 @@ const rawRename = libc.func("int renameat2(int, str, int, str, uint)");
 // Not in every libc that we meet (glibc 2.36), so by number, the same on all architectures since 5.1.
 const rawOpenTree = libc.func("syscall", "long", ["long", "int", "str", "uint"]);
 const rawMoveMount = libc.func("syscall", "long", ["long", "int", "str", "int", "str", "uint"]);
+const rawFsopen = libc.func("syscall", "long", ["long", "str", "uint"]);
+const rawFsconfig = libc.func("syscall", "long", ["long", "int", "uint", "str", "str", "int"]);
+const rawFsmount = libc.func("syscall", "long", ["long", "int", "uint", "uint"]);
 const rawMountSetattr = libc.func("syscall", "long", [
   ...["long", "int", "str", "uint", "void *", "ulong"],
 ]);
@@ -192,4 +195,49 @@ export function makePipe(capacityBytes: number): {
   // One that is smaller serves too: only root may have any size.
   rawFcntl(writeFd, F_SETPIPE_SZ, capacityBytes);
   return { readFd, writeFd };
+}
+
+const SYS_FSOPEN = 430;
+const SYS_FSCONFIG = 431;
+const SYS_FSMOUNT = 432;
+const FSOPEN_CLOEXEC = 1;
+const FSMOUNT_CLOEXEC = 1;
+const FSCONFIG_SET_FLAG = 0;
+const FSCONFIG_SET_STRING = 1;
+const FSCONFIG_CMD_CREATE = 6;
+
+/**
+ * mount(2) with options that are told one by one, each of up to 255 bytes. Kernel 5.2.
+ *
+ * @param options Names with their values; null: a flag.
+ * @param attributes `MOUNT_ATTR_…` of the mount.
+ */
+export function mountByParts(
+  request: { readonly source: string; readonly target: string; readonly type: string },
+  options: readonly (readonly [name: string, value: string | null])[],
+  attributes: number,
+): void {
+  const { source, target, type } = request;
+  const path = `${source} on ${target}`;
+  const context = check(rawFsopen(SYS_FSOPEN, type, FSOPEN_CLOEXEC), "mount", path);
+  try {
+    for (const [name, value] of [["source", source] as const, ...options]) {
+      const command = value === null ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
+      check(rawFsconfig(SYS_FSCONFIG, context, command, name, value, 0), "mount", path);
+    }
+    check(rawFsconfig(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, null, null, 0), "mount", path);
+    const made = check(
+      rawFsmount(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes),
+      "mount",
+      path,
+    );
+    try {
+      const flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS;
+      check(rawMoveMount(SYS_MOVE_MOUNT, made, "", AT_FDCWD, target, flags), "mount", path);
+    } finally {
+      rawClose(made);
+    }
+  } finally {
+    rawClose(context);
+  }
 }

@@ -6,6 +6,7 @@ import {
   errnoOfCall,
   ioctlNumber,
   mount,
+  mountByParts,
   SyscallError,
   unmount,
   withFile,
@@ -42,8 +43,10 @@ const ATTRIBUTES: Readonly<Record<string, { readonly set: number; readonly clear
   strictatime: { set: 0x20, clear: ATTR_ATIME },
   nodiratime: { set: 0x80 },
 };
-/** Most bytes of options for a file system: mount(2) cuts off the rest of its page without a word. */
+/** Most bytes of options for one call: mount(2) cuts off the rest of its page without a word. */
 const DATA_LIMIT_BYTES = 4095;
+/** Most bytes of one option's value (fsconfig(2)). */
+const PART_LIMIT_BYTES = 255;
 const UMOUNT_NOFOLLOW = 8;
 /** How often the device of a file may be gone when it is to be mounted. */
 const ATTACH_LIMIT = 5;
@@ -63,10 +66,34 @@ export function mountRequest({ type, source, target, options }: MountRequest): v
   const flags = options.filter(isFlag).reduce((sum, option) => sum | (FLAGS[option] ?? 0), 0);
   const data = options.filter((option) => !isFlag(option)).join(",");
   if (Buffer.byteLength(data) > DATA_LIMIT_BYTES) {
-    throw new SyscallError("mount", `${source} on ${target}`, "E2BIG");
+    mountLong({ type, source, target, options });
+    return;
   }
   mount(source, target, type, flags, data === "" ? null : data);
   if (source.startsWith("/dev/loop")) releaseLoopAfterUse(source);
+}
+
+/** An overlay's layer separator, unless a backslash is before it. */
+const LAYER_END = /(?<!\\):/;
+
+/** More options than mount(2) takes in one piece. */
+function mountLong({ type, source, target, options }: MountRequest): void {
+  let attributes = 0;
+  const parts = options.flatMap((option): (readonly [string, string | null])[] => {
+    if (option === "rw") return [];
+    const attribute = Object.hasOwn(ATTRIBUTES, option) ? ATTRIBUTES[option] : undefined;
+    attributes |= attribute?.set ?? 0;
+    if (attribute !== undefined && option !== "ro") return [];
+    const equals = option.indexOf("=");
+    if (equals === -1) return [[option, null]];
+    const [name, value] = [option.slice(0, equals), option.slice(equals + 1)];
+    if (type !== "overlay" || name !== "lowerdir") return [[name, value]];
+    return value.split(LAYER_END).map((layer) => ["lowerdir+", layer.replaceAll("\\:", ":")]);
+  });
+  if (parts.some(([, value]) => Buffer.byteLength(value ?? "") > PART_LIMIT_BYTES)) {
+    throw new SyscallError("mount", `${source} on ${target}`, "E2BIG");
+  }
+  mountByParts({ type, source, target }, parts, attributes);
 }
 
 /** Never by a second device: two would be two file systems on one file, each unaware of what the other writes. */

@@ -74,6 +74,29 @@ export function copyTree(source: string, target: string, stop: Int32Array): void
   }
 }
 
+/** `Files.makeDirectoryLike`. */
+export function makeDirectoryLike(path: string, model: string): void {
+  const from = openAt(HERE, nameOf(model), OPEN_DIRECTORY, model);
+  try {
+    const name = nameOf(path);
+    if (!makeDirectoryAt(HERE, name, path))
+      throw new SyscallError("make directory", path, "EEXIST");
+    const to = openAt(HERE, name, OPEN_DIRECTORY, path);
+    try {
+      const stats = fstatSync(from, { bigint: true });
+      copyAttributes(handleOf(from), handleOf(to), HERE, name, stats, path, isNotOverlays);
+    } finally {
+      close(to);
+    }
+  } finally {
+    close(from);
+  }
+}
+
+function isNotOverlays(attribute: Buffer): boolean {
+  return !attribute.toString("latin1").startsWith("trusted.overlay.");
+}
+
 class TreeCopy {
   readonly #source: string;
   readonly #stop: Int32Array;
@@ -242,10 +265,11 @@ function copyAttributes(
   name: Buffer,
   stats: BigIntStats,
   path: string,
+  isWanted: (attribute: Buffer) => boolean = () => true,
 ): void {
   // In this order: a change of owner takes capabilities and set-id bits away, a change of mode neither.
   setOwnerAt(directory, name, stats, path);
-  const attributes = listAttributes(from, path);
+  const attributes = listAttributes(from, path).filter(isWanted);
   if (attributes.length > 0) {
     const held = to === undefined ? holdMountAt(directory, name, path) : undefined;
     try {

@@ -211,6 +211,15 @@ export class SimFiles implements Files {
     });
   }
 
+  makeDirectoryLike(path: string, model: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      const { mode, uid, gid } = this.#directory("make a directory like", model).node.attributes;
+      const { directory, name } = this.#absentEntry("mkdir", path);
+      const owner = { mode, uid, gid };
+      directory.node.tree.fileSystem.create(directory.node, name, "directory", owner);
+    });
+  }
+
   /** Directory by directory, each at one instant: what a crash or an abort finds is a part of the tree. */
   async #removeTree(place: Place, path: string, signal: AbortSignal): Promise<void> {
     const { fileSystem } = place.node.tree;

@@ -23,6 +23,21 @@ export function filesCopyTests(
     expect(await files.readText(`${root}/tree/file`)).toBe("outer");
   });
 
+  check("18 makes an empty directory with another's owner and mode", async ({ files, root }) => {
+    await makeTree(files, `${root}/tree`);
+    await files.makeDirectoryLike(`${root}/like`, `${root}/tree`);
+    expect(await files.stat(`${root}/like`)).toMatchObject({
+      ...{ kind: "directory", uid: 3, gid: 4, mode: 0o2750 },
+    });
+    expect(await files.list(`${root}/like`)).toEqual([]);
+    const refused = (path: string, model: string): Promise<void> =>
+      files.makeDirectoryLike(`${root}/${path}`, `${root}/${model}`);
+    await expect(refused("like", "tree")).rejects.toMatchObject({ code: "already_exists" });
+    await expect(refused("new", "none")).rejects.toMatchObject({ code: "not_found" });
+    await expect(refused("none/new", "tree")).rejects.toMatchObject({ code: "not_found" });
+    await expect(refused("new", "tree/file")).rejects.toMatchObject({ code: "invalid_argument" });
+  });
+
   check("16 copies no hole as bytes", async ({ files, root }) => {
     await files.ensureDirectory(`${root}/tree`, { mode: 0o755 });
     await files.createSparse(`${root}/tree/sparse`, 64 * MIB);

@@ -89,4 +89,10 @@ export interface Files {
   copyTree(source: string, target: string, signal: AbortSignal): Promise<void>;
   /** 17. What the tree at `path` has on the disk, walked as `copyTree` does: what is mounted in it does not count. */
   measureTree(path: string, signal: AbortSignal): Promise<TreeBytes>;
+  /**
+   * 18. A new empty directory with the owner, mode, times, extended attributes and access control lists of the directory
+   *     `model`, but for the attributes that an overlay keeps for itself (`trusted.overlay.`). Present: `already_exists`;
+   *     absent model: `not_found`. Not durable by itself; a failure may leave it without some of that.
+   */
+  makeDirectoryLike(path: string, model: string): Promise<void>;
 }

@@ -119,6 +119,7 @@ export interface StorageDriver {
   /**
    * 14. `as` is a committed copy of `active` as it is now; `active` goes on. With `liveSnapshots` false only of a layer
    *     that nobody has mounted: what the driver sees mounted is `failed_precondition`. Without `layers`: `unimplemented`.
+   *     Without `independentLayers` the parent of `active` may be `as` from then on.
    */
   snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
   /**

@@ -19,6 +19,17 @@ export interface LayerRecord {
   readonly committedAs: LayerId | null;
   /** The active layer that it was committed or snapshotted from. */
   readonly committedFrom: LayerId | null;
+  /** Name of the directory with its content, for a driver that keeps that elsewhere. */
+  readonly content?: string;
+  /** A snapshot of it that is to get a record of its own: until then this one stands for both. */
+  readonly snapshot?: PendingSnapshot;
+}
+
+/** A snapshot as the record of the layer tells of it from which it is being made. */
+export interface PendingSnapshot {
+  readonly as: LayerId;
+  readonly parent: LayerId | null;
+  readonly content: string;
 }
 
 /** The record of a new active layer without parent or limit. */
@@ -37,18 +48,29 @@ export function formatLayerRecord(record: LayerRecord): string {
 
 /** @throws {Failure} `data_loss` when `text` is not the record of layer `id`. */
 export function parseLayerRecord(id: LayerId, text: string): LayerRecord {
-  const { format, kind, parent, sizeBytes, committedAs, committedFrom } = parseObject(text);
+  const found = parseObject(text);
+  const { format, kind, parent, sizeBytes, committedAs, committedFrom, content, snapshot } = found;
   if (
     format !== 1 ||
     (kind !== "active" && kind !== "view") ||
     !isIdOrNull(parent) ||
     !(sizeBytes === null || Number.isSafeInteger(sizeBytes)) ||
     !isIdOrNull(committedAs) ||
-    !isIdOrNull(committedFrom)
+    !isIdOrNull(committedFrom) ||
+    !(content === undefined || isContentName(content)) ||
+    !(snapshot === undefined || isPendingSnapshot(snapshot))
   ) {
     throw damaged(id);
   }
-  return { kind, parent, sizeBytes: sizeBytes as number | null, committedAs, committedFrom };
+  return {
+    kind,
+    parent,
+    sizeBytes: sizeBytes as number | null,
+    committedAs,
+    committedFrom,
+    ...(content !== undefined && { content }),
+    ...(snapshot !== undefined && { snapshot }),
+  };
 }
 
 /** What a layer with this id and record is. */
@@ -80,4 +102,15 @@ type LayerRecordText = { readonly [Key in keyof LayerRecord | "format"]?: unknow
 
 function isIdOrNull(value: unknown): value is LayerId | null {
   return value === null || (typeof value === "string" && isId(value));
+}
+
+/** A name that leads nowhere but into the directory of contents. */
+function isContentName(value: unknown): value is string {
+  return typeof value === "string" && /^[0-9a-z]{1,16}$/.test(value);
+}
+
+function isPendingSnapshot(value: unknown): value is PendingSnapshot {
+  if (typeof value !== "object" || value === null) return false;
+  const { as, parent, content }: { [Key in keyof PendingSnapshot]?: unknown } = value;
+  return isIdOrNull(as) && as !== null && isIdOrNull(parent) && isContentName(content);
 }

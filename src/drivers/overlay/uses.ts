@@ -1,0 +1,62 @@
+import { Failure } from "../../core/failure.ts";
+import type { Kernel, MountEntry } from "../../core/ports/kernel.ts";
+import { mountOf } from "../shared/mount-of.ts";
+
+/** Who has a layer's content mounted: as itself, or as a layer of an overlay. */
+export class Uses {
+  readonly #kernel: Kernel;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  /** Our own mount in which the content is written, by which it can be reached; undefined: there is none. */
+  async findWriter(content: string): Promise<MountEntry | undefined> {
+    const table = await this.#kernel.mountTable();
+    return table.find(
+      (entry) =>
+        entry.root === "/" &&
+        entry.superOptions.includes(`upperdir=${content}`) &&
+        // What lies under another mount cannot be reached by its path.
+        mountOf(entry.mountPoint, table) === entry,
+    );
+  }
+
+  /**
+   * @throws {Failure} `failed_precondition` when somebody has it mounted, in whatever mount namespace. Not seen: files of
+   * a plain bind that are open without a mount.
+   */
+  async ensureNone(content: string, attempt: string): Promise<void> {
+    for (const { own, pid, command, entries } of await this.#kernel.mountNamespaces()) {
+      const entry = entries.find((one) => isOverlayOf(content, one)) ?? findBind(content, entries);
+      if (entry === undefined) continue;
+      const whose = own ? "" : ` in the mount namespace of process ${pid} (${command})`;
+      throw new Failure(
+        "failed_precondition",
+        `${attempt}: it is mounted at ${entry.mountPoint}${whose}; stop what uses it, and unmount it there`,
+      );
+    }
+  }
+}
+
+function isOverlayOf(content: string, { type, superOptions }: MountEntry): boolean {
+  if (type !== "overlay") return false;
+  return superOptions.some((option) => {
+    const layers = option.slice(option.indexOf("=") + 1);
+    return (
+      layers === content || (option.startsWith("lowerdir") && layers.split(":").includes(content))
+    );
+  });
+}
+
+/** A mount whose root the content is, or lies in it. */
+function findBind(content: string, entries: readonly MountEntry[]): MountEntry | undefined {
+  const home = mountOf(content, entries);
+  if (home === undefined) return undefined;
+  const below = home.mountPoint === "/" ? content : content.slice(home.mountPoint.length);
+  const root = home.root === "/" ? below : `${home.root}${below}`;
+  return entries.find(
+    (entry) =>
+      entry.device === home.device && (entry.root === root || entry.root.startsWith(`${root}/`)),
+  );
+}

@@ -1,0 +1,310 @@
+import { execFile } from "node:child_process";
+import { randomInt } from "node:crypto";
+import { link, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type LayerId, parseId } from "../../src/core/id.ts";
+import type { LayerMount, StorageDriver } from "../../src/core/ports/storage-driver.ts";
+import { createOverlayDriver } from "../../src/drivers/overlay/driver.ts";
+import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
+import { hostExec } from "../../src/host/exec.ts";
+import { hostFiles } from "../../src/host/files.ts";
+import { hostKernel } from "../../src/host/kernel.ts";
+import { Faults } from "../conformance/faults.ts";
+import { describeTree } from "../conformance/tree-description.ts";
+import { Scratch } from "./driver-disk.ts";
+
+const run = promisify(execFile);
+const LIVE = new AbortController().signal;
+const ports: DriverPorts = { files: hostFiles, kernel: hostKernel, exec: hostExec };
+const XFS = ["mkfs.xfs", "-q", "-m", "reflink=1"] as const;
+const EXT4 = ["mkfs.ext4", "-q"] as const;
+const REFUSED = { code: "failed_precondition" };
+const A = layer(1);
+
+let scratch: Scratch;
+let pool: string;
+
+beforeEach(async () => {
+  scratch = await Scratch.make();
+});
+afterEach(() => scratch.dispose());
+
+function layer(number: number): LayerId {
+  return parseId<LayerId>(`01920000-0000-7000-8000-${number.toString(16).padStart(12, "0")}`);
+}
+
+async function opened(mkfs: readonly [string, ...string[]]): Promise<StorageDriver> {
+  pool = join(await scratch.mount(await scratch.image("disk.img", mkfs)), "pool");
+  return reopened();
+}
+
+async function reopened(): Promise<StorageDriver> {
+  const driver = createOverlayDriver(pool, {}, ports);
+  await driver.open(LIVE);
+  return driver;
+}
+
+function prepare(driver: StorageDriver, id: LayerId, parent: LayerId | null = null) {
+  const owner = { uid: 0, gid: 0, mode: 0o755 };
+  return driver.prepare(id, { parent, sizeBytes: null, owner }, LIVE);
+}
+
+async function mountOf(driver: StorageDriver, id: LayerId, readOnly = false): Promise<LayerMount> {
+  const [mount] = await driver.mounts(id, { readOnly }, LIVE);
+  if (mount === undefined) throw new Error("a layer has a mount");
+  return mount;
+}
+
+async function within<T>(
+  driver: StorageDriver,
+  id: LayerId,
+  work: (root: string) => Promise<T>,
+  readOnly = false,
+): Promise<T> {
+  return scratch.reach(await mountOf(driver, id, readOnly), work);
+}
+
+describe("deep chains", () => {
+  it("of 200 layers mount and show the newest of each file; more than the kernel takes are refused", {
+    timeout: 300_000,
+  }, async () => {
+    const driver = await opened(XFS);
+    await prepare(driver, A);
+    for (let depth = 1; depth <= 200; depth++) {
+      // Written in the upper directory: to mount each of them would take long.
+      await writeFile(await upperOf(depth), `${depth}`);
+      await driver.snapshot(A, layer(1000 + depth), LIVE);
+    }
+    const mount = await mountOf(driver, A);
+    expect(mount.options.join().length).toBeGreaterThan(4096);
+    await scratch.reach(mount, async (root) => {
+      expect((await readdir(root)).length).toBe(200);
+      expect(await readFile(join(root, "file-1"), "utf8")).toBe("1");
+      await writeFile(join(root, "file-1"), "new");
+    });
+    const read = await within(
+      driver,
+      layer(1200),
+      async (root) => readFile(join(root, "file-1"), "utf8"),
+      true,
+    );
+    expect(read).toBe("1");
+    for (let depth = 201; depth <= 500; depth++) {
+      await driver.snapshot(A, layer(1000 + depth), LIVE);
+    }
+    await expect(driver.snapshot(A, layer(1501), LIVE)).rejects.toMatchObject(REFUSED);
+    await within(driver, A, async (root) =>
+      expect(await readFile(join(root, "file-1"), "utf8")).toBe("new"),
+    );
+  });
+
+  async function upperOf(depth: number): Promise<string> {
+    const record: unknown = JSON.parse(await readFile(`${pool}/layers/${A}/layer.json`, "utf8"));
+    const { content } = record as { readonly content: string };
+    return `${pool}/l/${content}/d/file-${depth}`;
+  }
+});
+
+describe("a layer in use", () => {
+  it("is neither snapshotted, committed nor removed, and the refusal says where it is mounted", async () => {
+    const driver = await opened(EXT4);
+    await prepare(driver, A);
+    for (const round of [1, 2]) {
+      await within(driver, A, async (root) => {
+        const refused = { ...REFUSED, message: expect.stringContaining(root) };
+        await expect(driver.snapshot(A, layer(9), LIVE)).rejects.toMatchObject(refused);
+        await expect(driver.commit(A, layer(9), LIVE)).rejects.toMatchObject(refused);
+        await expect(driver.remove(A, LIVE)).rejects.toMatchObject(refused);
+      });
+      await driver.snapshot(A, layer(round + 1), LIVE);
+    }
+  });
+
+  it("has one overlay, however often it is mounted", async () => {
+    const driver = await opened(EXT4);
+    await prepare(driver, A);
+    await driver.snapshot(A, layer(2), LIVE);
+    await within(driver, A, async (root) => {
+      const again = await mountOf(driver, A);
+      expect(again).toEqual({ type: "bind", source: root, options: ["rw"] });
+      await scratch.reach(again, (other) => writeFile(join(other, "file"), "seen"));
+      expect(await readFile(join(root, "file"), "utf8")).toBe("seen");
+      expect((await mountOf(driver, A, true)).options).toEqual(["ro"]);
+    });
+  });
+});
+
+describe("roots and contents", () => {
+  it("a root keeps its attributes, lists and times from layer to layer", async () => {
+    const driver = await opened(EXT4);
+    await prepare(driver, A);
+    const sample = await within(driver, A, async (root) => {
+      await run("setfattr", ["-n", "user.of-root", "-v", "yes", root]);
+      await run("setfacl", ["-m", "u:1234:rwx", "-d", "-m", "g:77:rx", root]);
+      await run("touch", ["--date", "2001-01-01T01:01:01.123456789Z", root]);
+      return describeTree(root);
+    });
+    await driver.snapshot(A, layer(2), LIVE);
+    await driver.snapshot(A, layer(3), LIVE);
+    expect(await within(driver, A, describeTree)).toEqual(sample);
+    expect(await within(driver, layer(3), describeTree, true)).toEqual(sample);
+  });
+
+  it("no content is left that no layer has, whatever call of a snapshot goes wrong", {
+    timeout: 120_000,
+  }, async () => {
+    let driver = await opened(EXT4);
+    for (const mode of ["before", "after", "outage", "crash"] as const) {
+      for (let nth = 1, fired = true; fired; nth++) {
+        await prepare(driver, A);
+        await within(driver, A, (root) => writeFile(join(root, "file"), "kept"));
+        const faults = new Faults();
+        const [files, kernel, exec] = [hostFiles, hostKernel, hostExec].map((port) =>
+          faults.wrap(port),
+        ) as [typeof hostFiles, typeof hostKernel, typeof hostExec];
+        const sick = createOverlayDriver(pool, {}, { files, kernel, exec });
+        await sick.open(LIVE);
+        faults.arm(nth, mode);
+        await sick.snapshot(A, layer(2), LIVE).catch(() => undefined);
+        fired = faults.fired;
+        faults.disarm();
+        driver = mode === "outage" ? sick : await reopened();
+        await driver.snapshot(A, layer(2), LIVE);
+        const read = async (root: string): Promise<string> => readFile(join(root, "file"), "utf8");
+        expect(await within(driver, layer(2), read, true)).toBe("kept");
+        expect(await within(driver, A, read)).toBe("kept");
+        driver = await reopened();
+        expect((await readdir(`${pool}/l`)).length, `${mode} ${nth}`).toBe(2);
+        await driver.remove(A, LIVE);
+        await driver.remove(layer(2), LIVE);
+        expect(await readdir(`${pool}/l`)).toEqual([]);
+      }
+    }
+  });
+
+  it("a pool in a directory that no overlay takes is refused, and says what to do", async () => {
+    const below = await scratch.mount(await scratch.image("disk.img", EXT4));
+    for (const name of ["lower", "upper", "work", "on"]) await mkdir(join(below, name));
+    const dirs = ["lower", "upper", "work"].map((name) => `${name}dir=${join(below, name)}`);
+    await hostKernel.mount({
+      ...{ type: "overlay", source: "overlay", target: join(below, "on"), options: dirs },
+    });
+    const driver = createOverlayDriver(join(below, "on", "pool"), {}, ports);
+    await expect(driver.open(LIVE)).rejects.toMatchObject({
+      ...REFUSED,
+      message: expect.stringMatching(/overlay.*use a directory on ext4/),
+    });
+    const comma = createOverlayDriver(join(below, "a,b"), {}, ports);
+    await expect(comma.open(LIVE)).rejects.toMatchObject(REFUSED);
+    expect(await readdir(join(below, "on", "pool"))).not.toContain("probe");
+  });
+});
+
+describe("what a container sees", () => {
+  it("is what it would see in a plain directory, through renames, removals, links and snapshots", {
+    timeout: 300_000,
+  }, async () => {
+    const driver = await opened(XFS);
+    const plain = join(scratch.path, "disk.img.mnt", "plain");
+    await mkdir(plain);
+    await prepare(driver, A);
+    const log: string[] = [];
+    for (let round = 1; round <= 12; round++) {
+      await within(driver, A, async (root) => {
+        for (let step = 0; step < 40; step++) {
+          const change = randomChange();
+          const outcomes = [await apply(change, root), await apply(change, plain)];
+          log.push(`${round}: ${JSON.stringify(change)} ${outcomes.join(" ")}`);
+          expect(outcomes[0], log.join("\n")).toBe(outcomes[1]);
+        }
+        expect(await shown(root), log.join("\n")).toEqual(await shown(plain));
+      });
+      await driver.snapshot(A, layer(100 + round), LIVE);
+      const seen = await within(driver, layer(100 + round), shown, true);
+      expect(seen, log.join("\n")).toEqual(await shown(plain));
+    }
+  });
+
+  it("of a file with two names that it writes: from then on they are two files, now and in later layers", async () => {
+    const driver = await opened(EXT4);
+    await prepare(driver, A);
+    await within(driver, A, async (root) => {
+      await writeFile(join(root, "one"), "base");
+      await link(join(root, "one"), join(root, "two"));
+    });
+    await driver.snapshot(A, layer(2), LIVE);
+    const read = async (root: string) => [
+      await readFile(join(root, "one"), "utf8"),
+      await readFile(join(root, "two"), "utf8"),
+    ];
+    await within(driver, A, async (root) => {
+      await writeFile(join(root, "one"), "new");
+      expect(await read(root)).toEqual(["new", "base"]);
+    });
+    await driver.snapshot(A, layer(3), LIVE);
+    expect(await within(driver, layer(3), read, true)).toEqual(["new", "base"]);
+  });
+});
+
+const NAMES = ["a", "b", "c", "d"];
+
+interface Change {
+  readonly verb: "write" | "mkdir" | "remove" | "rename" | "symlink" | "chmod" | "device";
+  readonly path: string;
+  readonly other: string;
+}
+
+function randomChange(): Change {
+  const verbs = [
+    "write",
+    "mkdir",
+    "mkdir",
+    "remove",
+    "rename",
+    "rename",
+    "symlink",
+    "chmod",
+    "device",
+  ] as const;
+  const path = (): string =>
+    Array.from({ length: randomInt(1, 4) }, () => NAMES[randomInt(NAMES.length)]).join("/");
+  return { verb: verbs[randomInt(verbs.length)] ?? "write", path: path(), other: path() };
+}
+
+/** The errno of what went wrong, or "done". */
+async function apply({ verb, path, other }: Change, root: string): Promise<string> {
+  const at = join(root, path);
+  try {
+    if (verb === "write") await writeFile(at, `${path} ${other}`);
+    else if (verb === "mkdir") await mkdir(at);
+    else if (verb === "remove") await rm(at, { recursive: true });
+    else if (verb === "rename") await rename(at, join(root, other));
+    else if (verb === "symlink") await symlink(other, at);
+    else if (verb === "chmod") await run("chmod", ["700", at]);
+    else await run("mknod", [at, "c", "1", "3"]);
+    return "done";
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? `${error.code}` : "failed";
+    // Of a rename onto a directory that is not empty: rename(2) allows either, XFS says the other.
+    return code === "EEXIST" && verb === "rename" ? "ENOTEMPTY" : code;
+  }
+}
+
+/** Kinds, modes, sizes, targets and texts of all entries. */
+async function shown(root: string): Promise<string> {
+  const format = "%P %y %m %l %U:%G\\n";
+  const { stdout } = await run("find", [root, "-mindepth", "1", "-printf", format]);
+  const { stdout: sums } = await run("sh", [
+    "-c",
+    'cd "$1" && find . -type f -exec sha256sum {} +',
+    "sh",
+    root,
+  ]);
+  const lines = [...stdout.split("\n"), ...sums.split("\n")];
+  return lines
+    .filter((line) => line !== "")
+    .sort()
+    .join("\n");
+}
