@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { WireTrashed } from "../api/rest/client.ts";
+import type { RestClient } from "../api/rest/client.ts";
 import { formatAge } from "./age.ts";
 import { confirm } from "./confirm.ts";
 import type { Context } from "./context.ts";
@@ -80,7 +80,7 @@ function restoreCommand(context: Context): Command {
     .option("--name <name>", "another name than the volume had")
     .action(async (what: string, { name }: { readonly name?: string }) => {
       const client = await context.client();
-      if (isSnapshot(what, await client.listTrash())) {
+      if (await isSnapshot(client, what)) {
         if (name !== undefined) throw new UsageError("Cannot combine --name with a snapshot");
         context.out(`${printable(refOf(await client.restoreSnapshot(what)))}\n`);
         return;
@@ -99,9 +99,8 @@ function rmCommand(context: Context): Command {
       const names = targets.map(printable).join(", ");
       if (force !== true && !(await confirm(context, `Remove for good: ${names}?`))) return;
       const client = await context.client();
-      const trashed = await client.listTrash();
       await forEachTarget(context, targets, async (target) => {
-        if (isSnapshot(target, trashed)) {
+        if (await isSnapshot(client, target)) {
           const shown = printable(refOf(await client.purgeSnapshot(target)));
           context.out(`${shown}: removed for good\n`);
           return;
@@ -145,7 +144,11 @@ function emptyCommand(context: Context): Command {
     });
 }
 
-/** `VOLUME@SNAPSHOT`, unless a removed branch has that name. */
-function isSnapshot(what: string, volumes: readonly WireTrashed[]): boolean {
-  return what.includes("@") && volumes.every(({ name }) => name !== what);
+/** `VOLUME@SNAPSHOT`, unless a removed branch has that name; or the id of one that no volume has. */
+async function isSnapshot(client: RestClient, what: string): Promise<boolean> {
+  const volumes = await client.listTrash();
+  if (volumes.some(({ name, id }) => name === what || id.startsWith(what))) return false;
+  if (what.includes("@")) return true;
+  const snapshots = await client.listTrashedSnapshots();
+  return snapshots.some(({ id, uuid }) => id.startsWith(what) || uuid === what);
 }

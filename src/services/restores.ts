@@ -111,7 +111,8 @@ export class Restores {
       await mounts
         .ensureUnused(volume.value, "restore", { askEngines: false }, signal)
         .catch((thrown: unknown) => {
-          throw orStop(thrown, `lagan restore ${formatRef(ref)} --stop`);
+          const to = volume.value.name === ref.volume ? "" : ` --to ${volume.value.name}`;
+          throw orStop(thrown, `lagan restore ${formatRef(ref)}${to} --stop`);
         });
       // A Mount that comes now waits for the queue; what an earlier one mounted for us goes first.
       await mounts.release(volume.value);

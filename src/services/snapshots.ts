@@ -105,6 +105,11 @@ export class Snapshots {
     const { quiet, history } = this.#parts;
     const { value: volume } = await history.line(line);
     const { name } = request;
+    // Before any hook is run, or container paused, for nothing.
+    if (request.quiet !== "stop") {
+      const driver = this.#parts.pools.get(volume.spec.pool);
+      await this.#consistency(volume, driver, request, signal);
+    }
     const options = { how: request.quiet, attempt: `snapshot volume "${line}"` };
     const work = () => this.takeNow(line, request, signal);
     const { result, containers, faults } = await quiet.around(

@@ -1,4 +1,5 @@
 import { Failure } from "../core/failure.ts";
+import { lineName } from "../core/history/ref.ts";
 import type { VolumeId } from "../core/id.ts";
 import type { VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
@@ -77,11 +78,14 @@ export class Trash {
   /**
    * Takes a volume out of the trash, under its old name or another.
    *
-   * @throws {Failure} `not_found`; `already_exists` when the name is taken: give another.
+   * A branch comes back to its volume, whatever that is called by now; under another name it is a volume of its own.
+   *
+   * @throws {Failure} `not_found`; `already_exists` when the name is taken, `failed_precondition` when a branch's volume
+   * is not there: give another.
    */
   async restore(text: string, as: VolumeName | undefined): Promise<Recorded<Volume>> {
     const { value } = await this.get(text);
-    const name = as ?? value.name;
+    const name = as ?? (await this.#nameOf(value));
     return this.#parts.queue.run(name, async () => {
       const found = await this.#trashed(value.id);
       const { records, events } = this.#parts;
@@ -91,7 +95,8 @@ export class Trash {
           `Cannot restore volume "${value.name}" as "${name}": a volume has that name; give another: lagan trash restore ${value.id} --name NAME`,
         );
       }
-      const volume: Volume = { ...found.value, name, status: { state: "ready" } };
+      const branch = as === undefined ? found.value.branch : null;
+      const volume: Volume = { ...found.value, name, branch, status: { state: "ready" } };
       const revision = await records.write([putVolume(volume), claimName(name, volume.id)], {
         unchanged: [found],
         free: [name],
@@ -104,6 +109,16 @@ export class Trash {
       });
       return { value: volume, revision };
     });
+  }
+
+  async #nameOf({ id, name, branch }: Volume): Promise<VolumeName> {
+    if (branch === null) return name;
+    const root = await this.#parts.records.findVolume(branch.of);
+    if (root?.value.status.state === "ready") return lineName(root.value.name, branch.name);
+    throw new Failure(
+      "failed_precondition",
+      `Cannot restore branch "${name}": its volume is not there; restore that first, or make a volume of its own of it: lagan trash restore ${id} --name NAME`,
+    );
   }
 
   /** Removes one trashed volume for good. @throws {Failure} `not_found`, or what the driver says; it can be tried again. */

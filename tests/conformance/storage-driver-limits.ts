@@ -87,6 +87,17 @@ export function storageDriverLimitTests(check: Check, { traits }: DriverHarness)
     hasLimits,
   );
   check(
+    "8 a layer from a snapshot of a limited layer has no limit unless it is given one",
+    async ({ driver, fixture }) => {
+      await prepare(driver, A, { sizeBytes: LIMIT_BYTES });
+      await driver.snapshot(A, B, LIVE);
+      await prepare(driver, C, { parent: B });
+      const { outcome } = await fill(fixture, await mountOf(driver, C), 2 * LIMIT_BYTES);
+      expect(outcome).toBe("written");
+    },
+    (traits) => hasLimits(traits) && traits.layers,
+  );
+  check(
     "18 a layer from a parent has a limit of its own",
     async ({ driver, fixture }) => {
       await prepare(driver, A, { sizeBytes: LIMIT_BYTES });

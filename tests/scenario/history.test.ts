@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { Failure } from "../../src/core/failure.ts";
-import { parseRef } from "../../src/core/history/ref.ts";
+import { parseLineName, parseRef } from "../../src/core/history/ref.ts";
 import { parsePointName, type Snapshot, shortId } from "../../src/core/history/snapshot.ts";
 import { parseVolumeName, type VolumeName } from "../../src/core/name.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
@@ -296,4 +296,20 @@ it("keeps what two restores replaced, though the first one's keeping failed", as
   }
   expect(held).toEqual(new Set(["two", "three"]));
   expect((await node.reconcile.compare(signal)).orphans).toEqual([]);
+});
+
+it("gives a branch back to its volume, whatever that is called by now", async () => {
+  const { branches, volumes, trash } = node.services;
+  const { value } = await branches.create(data, dev, { ...by }, signal);
+  await volumes.remove(value.name, { askEngines: false }, signal);
+  await volumes.update(data, { name: copy }, signal);
+  expect((await trash.restore(value.id, undefined)).value.name).toBe("copy@dev");
+  await volumes.remove(parseLineName("copy@dev"), { askEngines: false }, signal);
+  await volumes.remove(copy, { askEngines: false }, signal);
+  await expect(trash.restore(value.id, undefined)).rejects.toMatchObject({
+    code: "failed_precondition",
+    message: expect.stringContaining("--name NAME"),
+  });
+  const alone = await trash.restore(value.id, parseVolumeName("alone"));
+  expect(alone.value).toMatchObject({ name: "alone", branch: null });
 });

@@ -7,6 +7,7 @@ import {
   type Snapshot,
   shortId,
 } from "../../core/history/snapshot.ts";
+import type { SnapshotId } from "../../core/id.ts";
 import type { VolumeName } from "../../core/name.ts";
 import type { UnixMs } from "../../core/ports/clock.ts";
 import { formatKeep } from "../../core/schedule/keep.ts";
@@ -46,9 +47,11 @@ export function pointOf(line: VolumeName, at: string): Ref {
   return parseRef(`${line.split("@")[0]}@${at}`);
 }
 
+/** @param head What the volume that is asked about stands on; unless told, that of the snapshot's own. */
 export function formatSnapshot(
   { line, snapshot: { value, revision } }: Found,
   usage: MeasuredUsage | undefined,
+  head: SnapshotId | null = line.value.tip,
 ): WireSnapshot {
   const { protection } = value;
   return {
@@ -64,7 +67,7 @@ export function formatSnapshot(
     consistency: value.consistency,
     group: value.group,
     protection: protection && { by: protection.by, at: formatTime(protection.at) },
-    tip: line.value.tip === value.id,
+    tip: head === value.id,
     usedBytes: usage?.referencedBytes ?? null,
     exclusiveBytes: usage?.exclusiveBytes ?? null,
     revision,

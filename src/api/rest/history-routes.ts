@@ -1,6 +1,7 @@
 import { Failure } from "../../core/failure.ts";
 import { lineName, parseLineName, parseRef } from "../../core/history/ref.ts";
 import { parseAuthor, parseMessage, parsePointName } from "../../core/history/snapshot.ts";
+import type { SnapshotId } from "../../core/id.ts";
 import { parseVolumeName, type VolumeName } from "../../core/name.ts";
 import type { Found } from "../../services/history.ts";
 import type { Services } from "../../services/services.ts";
@@ -172,10 +173,11 @@ function logRoutes(services: Services): readonly Route[] {
       },
       ...{ query: PAGE_QUERY, body: null, answers: { 200: SNAPSHOT_PAGE }, fails: ["not_found"] },
       work: async (request, signal) => {
+        const { tip } = (await history.line(nameIn(request))).value;
         const log = [...(await history.log(nameIn(request)))];
         log.sort((a, b) => (at(a) < at(b) ? -1 : 1));
         const page = takePage(log, at, request.query);
-        return { body: { ...page, items: await tell(services, page.items, signal) } };
+        return { body: { ...page, items: await tell(services, page.items, signal, tip) } };
       },
     }),
     route({
@@ -288,12 +290,13 @@ async function tell(
   { usage }: Services,
   found: readonly Found[],
   signal: AbortSignal,
+  head?: SnapshotId | null,
 ): Promise<readonly WireSnapshot[]> {
   await usage.fill(
     found.map(({ line, snapshot }) => placed(line.value, snapshot.value)),
     signal,
   );
-  return found.map((each) => formatSnapshot(each, usage.ofSnapshot(each.snapshot.value.id)));
+  return found.map((each) => formatSnapshot(each, usage.ofSnapshot(each.snapshot.value.id), head));
 }
 
 async function one(services: Services, found: Found, signal: AbortSignal) {

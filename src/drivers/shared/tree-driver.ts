@@ -122,8 +122,11 @@ export class TreeDriver implements StorageDriver {
       async (content) => {
         if (parent === null) await this.#trees.create(content, owner, sizeBytes);
         else await this.#copyParent(shelf, attempt, parent, content, { readOnly: false }, signal);
-        if (sizeBytes === null) return;
-        if (parent !== null) await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
+        if (this.traits.sizeLimit === false || (parent ?? sizeBytes) === null) return;
+        if (parent !== null && sizeBytes !== null) {
+          await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
+        }
+        // Also to lift one: a copy can have that of the tree that its parent was once taken of.
         await this.#trees.limit(content, sizeBytes);
       },
     );
