@@ -10,7 +10,7 @@ import { PLUGIN_DIRECTORY } from "../real/namespace.ts";
 import { PluginClient } from "./plugin-client.ts";
 
 /** File systems of the host's disk: on btrfs the pool is a directory of it, elsewhere a loop file on it. */
-export type HostFileSystem = "btrfs" | "ext4";
+export type HostFileSystem = "btrfs" | "ext4" | "xfs";
 
 const DISK_SIZE = "16G";
 /** How many volumes are made at once. */
@@ -28,11 +28,11 @@ export class BenchHost implements AsyncDisposable {
     this.machine = machine;
   }
 
-  static async create(fileSystem: HostFileSystem): Promise<BenchHost> {
+  static async create(fileSystem: HostFileSystem, size = DISK_SIZE): Promise<BenchHost> {
     const machine = await Machine.create();
     const host = new BenchHost(machine);
     try {
-      await host.mountImage("disk", fileSystem);
+      await host.mountImage("disk", fileSystem, size);
       return host;
     } catch (thrown) {
       await machine.close();
@@ -56,22 +56,22 @@ export class BenchHost implements AsyncDisposable {
   }
 
   /** A new file system in a sparse file, mounted inside at the machine's path `name`. Direct I/O: the cache of one file system is enough. */
-  async mountImage(name: string, fileSystem: HostFileSystem): Promise<void> {
+  async mountImage(name: string, fileSystem: HostFileSystem, size = DISK_SIZE): Promise<void> {
     const image = this.machine.path(`${name}.img`);
     const place = this.machine.path(name);
-    await this.must("truncate", "-s", DISK_SIZE, image);
+    await this.must("truncate", "-s", size, image);
     await this.must(`mkfs.${fileSystem}`, "-q", image);
     const device = await this.must("losetup", "-f", "--show", "--direct-io=on", image);
     await this.must("mkdir", place);
     await this.must("mount", "-t", fileSystem, "-o", "noatime", device, place);
   }
 
-  /** Starts lagand with the automatic pool and waits until it listens; resolves to how long that took. */
-  async startLagand(): Promise<number> {
+  /** Starts lagand with one pool, an automatic one unless told, and waits until it listens; resolves to how long that took. */
+  async startLagand(driver: "auto" | "loop" = "auto"): Promise<number> {
     const { lagand } = this.machine;
     const begin = performance.now();
     await lagand.launch({
-      config: "pools:\n  default:\n    driver: auto\n",
+      config: `pools:\n  default:\n    driver: ${driver}\n`,
       args: ["--state-dir", this.disk("state")],
     });
     while (!(await listens(lagand.pluginSocketPath))) {

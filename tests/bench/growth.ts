@@ -187,7 +187,7 @@ async function measureCommand({ machine }: BenchHost): Promise<readonly Figure[]
 }
 
 /** Median time of `work` after two rounds that do not count, in milliseconds. */
-async function timed(rounds: number, work: () => Promise<unknown>): Promise<number> {
+export async function timed(rounds: number, work: () => Promise<unknown>): Promise<number> {
   const samples: number[] = [];
   for (let n = -2; n < rounds; n++) {
     const begin = performance.now();

@@ -3,12 +3,13 @@ import { benchArchive } from "./archive.ts";
 import { formatTarget, formatValue, isMet, type Table } from "./figure.ts";
 import { benchFio } from "./fio.ts";
 import { benchGrowth, GROWING, type Growing } from "./growth.ts";
+import { HISTORY } from "./history.ts";
 import { benchKernel } from "./kernel.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRun } from "./run.ts";
 
 const USAGE = `usage: npm run bench -- [--operations=N] [NAME...]
-names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio; none means all`;
+names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history; none means all`;
 
 /** Mounts and Unmounts of the memory benchmark unless told. */
 const OPERATIONS = 20_000;
@@ -32,7 +33,15 @@ async function main(args: readonly string[]): Promise<number> {
       OPERATIONS,
   );
   const names = args.filter((arg) => !arg.startsWith("--operations="));
-  const known: readonly string[] = ["run", ...GROWING, "memory", "kernel", "archive", "fio"];
+  const known: readonly string[] = [
+    "run",
+    ...GROWING,
+    "memory",
+    "kernel",
+    "archive",
+    "fio",
+    "history",
+  ];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0 || !(operations > 0)) {
     console.error(USAGE);
@@ -51,6 +60,7 @@ async function main(args: readonly string[]): Promise<number> {
     [wanted.has("kernel"), benchKernel],
     [wanted.has("archive"), benchArchive],
     [wanted.has("fio"), benchFio],
+    ...HISTORY.map((bench) => [wanted.has("history"), bench] as const),
   ];
   for (const [chosen, bench] of benches) {
     if (chosen) for (const table of await bench()) print(table);
