@@ -213,6 +213,7 @@ async function benchLongHistory(): Promise<readonly Table[]> {
     const note = `${await pages(host, path)} pages`;
     rows.push({ what: `REST, ${what}`, value, unit: "ms", ...target, note });
   }
+  rows.push(await commandFigure(host, ["version"]));
   const commands = [
     ["log", line],
     ["snapshot", "ls", line],
@@ -304,6 +305,7 @@ async function post(host: BenchHost, path: string, body: object): Promise<void> 
     ...{ socketPath: host.machine.lagand.socketPath, path, method: "POST" },
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
+    timeoutMs: 300_000,
   });
   if (answer.status !== 201) throw new Error(`POST ${path}: ${answer.status} ${answer.body}`);
 }
@@ -323,7 +325,11 @@ async function pages(host: BenchHost, path: string): Promise<number> {
 
 /** Resolves to the token of the next page. */
 async function page({ machine }: BenchHost, path: string): Promise<string> {
-  const { status, body } = await call({ socketPath: machine.lagand.socketPath, path });
+  const { status, body } = await call({
+    socketPath: machine.lagand.socketPath,
+    path,
+    timeoutMs: 300_000,
+  });
   if (status !== 200) throw new Error(`GET ${path}: ${status} ${body}`);
   return (JSON.parse(body) as { nextPageToken?: string }).nextPageToken ?? "";
 }
