@@ -24,6 +24,8 @@ it("reads the example of docs/configuration.md", () => {
     "default: auto",
     "fast: btrfs",
     "bulk: directory",
+    "images: loop",
+    "layers: overlay",
   ]);
   expect(config.pools[1]?.options).toEqual({ device: "/dev/nvme1n1" });
   expect([...config.profiles]).toEqual([
@@ -31,6 +33,7 @@ it("reads the example of docs/configuration.md", () => {
       "db",
       { sizeBytes: 10 * 1024 ** 3, uid: 999, gid: 999, mode: 0o700, labels: { kind: "database" } },
     ],
+    ["hourly", { everyMs: 3_600_000, keep: { daily: 7, hourly: 24 }, labels: {} }],
   ]);
 });
 

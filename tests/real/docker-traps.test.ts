@@ -126,7 +126,7 @@ it("an engine that was told of an error swaps the volume for an empty one; lagan
 
 /** Names that would lead somewhere else, or that people could not type again. */
 const NAMES = [
-  ...["../escape", "..", ".", "./data", "/etc/escape", "a/b", "we/ird name", "data@snapshot"],
+  ...["../escape", "..", ".", "./data", "/etc/escape", "a/b", "we/ird name", "data@@snapshot"],
   ...["", " ", "a", "-rf", ".hidden", "_data", "two words", "new\nline", "tab\t", "bell\u0007"],
   ...["caf\u00e9", "cafe\u0301", "\u202egnp.exe", "\u{1f4be}\u{1f4be}", "zero\u200bwidth"],
   ...["%2e%2e%2fescape", "$(touch escape)", "`id`", "data;rm", "x".repeat(129), "x".repeat(70_000)],
@@ -159,7 +159,7 @@ it("no name leads anywhere but to a volume: what is not one is refused and makes
   for (const name of ["../escape", "we/ird name", "data@snapshot", "caf\u00e9", "x".repeat(129)]) {
     const { code, stderr } = await host.docker("volume", "create", "-d", "lagan", name);
     expect({ name, code }).toEqual({ name, code: 1 });
-    expect(stderr).toMatch(/Cannot use ".*" as a volume name: /);
+    expect(stderr).toMatch(/Cannot use ".*"( as a volume name)?: /);
   }
   // Not by the command: newer ones make "../escape" a path of theirs.
   const run = await host.engine.api("/containers/create", {
