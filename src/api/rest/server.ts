@@ -67,10 +67,11 @@ export function restApp(options: RestOptions): FastifyInstance {
   const routes = restRoutes({ ...parts, archive, treeDiff, log });
   const streaming = new Set(routes.filter((row) => row.bodyStream !== undefined).map(urlOf));
   limitTime(app, streaming);
-  void app.register(async (scope) => {
+  void app.register((scope, _options, registered) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
     for (const row of routes) if (streaming.has(urlOf(row))) addRoute(scope, row, signal);
+    registered();
   });
   for (const row of routes) if (!streaming.has(urlOf(row))) addRoute(app, row, signal);
   app.addHook("preClose", async () => streams.close());
@@ -86,6 +87,7 @@ function urlOf({ path }: Route): string {
 
 /** Cuts off whoever takes longer than {@link REQUEST_TIMEOUT_MS} to send a body that is not streamed. */
 function limitTime(app: FastifyInstance, streaming: ReadonlySet<string>): void {
+  const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
   app.addHook("onRequest", (request, _reply, done) => {
     done();
     const { raw } = request;
@@ -96,6 +98,12 @@ function limitTime(app: FastifyInstance, streaming: ReadonlySet<string>): void {
     }, REQUEST_TIMEOUT_MS);
     raw.once("end", () => clearTimeout(timer));
     raw.once("close", () => clearTimeout(timer));
+    timers.set(request, timer);
+  });
+  // Also of a request that was answered before it was read.
+  app.addHook("onResponse", (request, _reply, done) => {
+    clearTimeout(timers.get(request));
+    done();
   });
 }
 
