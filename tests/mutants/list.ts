@@ -19,6 +19,7 @@ const TREE_DRIVER = "src/drivers/shared/tree-driver.ts";
 const SETTLING = "src/drivers/shared/settling.ts";
 const SHELF = "src/drivers/shared/shelf.ts";
 const QUIET = "src/services/quiet.ts";
+const HISTORY = ["tests/scenario/history.test.ts", "tests/scenario/history-crashes.test.ts"];
 const DRIVER_TESTS = ["tests/conformance/driver-btrfs.test.ts"];
 
 /** The standing list. Each must be killed: `npm run mutants`. */
@@ -416,5 +417,97 @@ export const MUTANTS: readonly Mutant[] = [
     breaks:
       "A growth that a crash cut short leaves a file system that does not fill its image, for ever.",
     tests: ["tests/real/driver-loop.test.ts"],
+  },
+  {
+    name: "restore-never-carried-on",
+    file: "src/services/restores.ts",
+    before: "    if (shown === true) {\n",
+    after: "    if (shown === true && kept === undefined) {\n",
+    breaks: "A restore cut off after its record is taken back: the head is removed.",
+    tests: HISTORY,
+  },
+  {
+    name: "snapshot-before-layer",
+    file: "src/services/snapshots.ts",
+    before: "      await driver.snapshot(volume.head, snapshot.layer, signal);\n",
+    after: "      driver.snapshot(volume.head, snapshot.layer, signal).catch(() => undefined);\n",
+    breaks: "A snapshot is shown before the driver has it.",
+    tests: HISTORY,
+  },
+  {
+    name: "snapshot-finished-not-undone",
+    file: "src/services/snapshots.ts",
+    before: "        await this.#undo(found, operation, failure, signal);\n",
+    after:
+      '        const { operations } = this.#parts;\n        await records.write([\n          putSnapshot({ ...found.value, status: { state: "ready" } }),\n          putOperation(operations.done(operation)),\n        ]);\n',
+    breaks: "A snapshot whose making was cut off is shown, whether there is one or not.",
+    tests: HISTORY,
+  },
+  {
+    name: "rename-forgets-branches",
+    file: "src/services/families.ts",
+    before: "        ...renamed.flatMap(({ before, value }) => [\n",
+    after: "        ...renamed.slice(1).flatMap(({ before, value }) => [\n",
+    breaks: "A branch keeps the old name of its volume.",
+    tests: HISTORY,
+  },
+  {
+    name: "restore-commits-before-record",
+    file: "src/services/restores.ts",
+    before: "      return await this.#replace(volume, begun, operation);\n",
+    after: `      const { value } = volume;
+      await this.#parts.pools.get(value.spec.pool).commit(value.head, kept.layer, signal);
+      return await this.#replace(volume, begun, operation);
+`,
+    breaks: "A restore takes the old head away before the record names the new one.",
+    tests: HISTORY,
+  },
+  {
+    name: "restore-undone-without-its-head",
+    file: "src/services/restores.ts",
+    before: "    await pools.get(volume.value.spec.pool).remove(headOf(operation), signal);\n",
+    after: "    void pools;\n    void signal;\n",
+    breaks: "A restore that failed leaves the head that it made.",
+    tests: HISTORY,
+  },
+  {
+    name: "trashed-name-taken-twice",
+    file: "src/services/snapshot-trash.ts",
+    before: "      name: taken ? null : found.value.name,\n",
+    after: "      name: taken ? found.value.name : found.value.name,\n",
+    breaks: "A snapshot comes back with a name that another has.",
+    tests: HISTORY,
+  },
+  {
+    name: "name-of-history-unchecked",
+    file: "src/services/snapshots.ts",
+    before: "      if (branch === undefined && snapshot === undefined) return work();\n",
+    after: "      if (branch === undefined || snapshot === undefined) return work();\n",
+    breaks: "Two points of one history have one name.",
+    tests: HISTORY,
+  },
+  {
+    name: "temporary-snapshot-stays",
+    file: "src/services/origins.ts",
+    before: "    if (taken !== undefined) await this.#parts.snapshots.forget(taken, signal);\n",
+    after: "    void taken;\n    void signal;\n",
+    breaks: "A clone of a volume that failed leaves the snapshot that was taken for it.",
+    tests: HISTORY,
+  },
+  {
+    name: "protected-snapshot-removed",
+    file: "src/services/snapshots.ts",
+    before: "    if (protection !== null) {\n",
+    after: "    if (protection !== null && signal.aborted) {\n",
+    breaks: "A protected snapshot is removed.",
+    tests: HISTORY,
+  },
+  {
+    name: "snapshot-record-before-bytes",
+    file: "src/services/snapshot-trash.ts",
+    before: "        await pools.get(line.value.spec.pool).remove(found.value.layer, signal);\n",
+    after: "        void pools;\n        void signal;\n",
+    breaks: "A snapshot that was removed for good leaves its bytes.",
+    tests: HISTORY,
   },
 ];
