@@ -92,7 +92,7 @@ describe("1 calls that hang", () => {
 });
 
 describe("mounts", () => {
-  it("3 refuses options that nothing knows, and too many of them", async () => {
+  it("3 refuses options that nothing knows, and takes more than a page of those that are known", async () => {
     const target = await machine.makeDirectory("target");
     const bind = { type: "bind", source: target, target, options: ["size=1m"] };
     await expect(hostKernel.mount(bind)).rejects.toMatchObject({
@@ -100,11 +100,12 @@ describe("mounts", () => {
       message: expect.stringContaining("size=1m"),
     });
     const tmpfs = { type: "tmpfs", source: "tmpfs", target };
-    for (const options of [["lagan=1"], Array.from({ length: 1000 }, () => "size=1m")]) {
-      const mounting = hostKernel.mount({ ...tmpfs, options });
-      await expect(mounting).rejects.toMatchObject({ code: "invalid_argument" });
-    }
+    const mounting = hostKernel.mount({ ...tmpfs, options: ["lagan=1"] });
+    await expect(mounting).rejects.toMatchObject({ code: "invalid_argument" });
     expect(await machine.mountPoints()).toEqual([]);
+    await hostKernel.mount({ ...tmpfs, options: Array.from({ length: 1000 }, () => "size=1m") });
+    expect(await machine.mountPoints()).toEqual([target]);
+    await hostKernel.unmount(target);
   });
 
   it("6 tells the mounts of another namespace, with the process and its name", async () => {
