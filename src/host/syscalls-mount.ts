@@ -49,7 +49,9 @@ const DATA_LIMIT_BYTES = 4095;
 const PART_LIMIT_BYTES = 255;
 const UMOUNT_NOFOLLOW = 8;
 /** How often the device of a file may be gone when it is to be mounted. */
-const ATTACH_LIMIT = 5;
+const ATTACH_LIMIT = 20;
+/** How long a device that is being detached is waited for before the next attempt, in milliseconds. In a thread of its own. */
+const DETACH_WAIT_MS = 50;
 const SMALLEST_BLOCK_BYTES = 512;
 
 /** `Kernel.mount`. */
@@ -113,9 +115,14 @@ function mountFile(request: MountRequest): void {
         blockBytes = SMALLEST_BLOCK_BYTES;
         continue;
       }
+      if (attached === undefined || attempt >= ATTACH_LIMIT) throw thrown;
       // A device that was found may just have been detaching itself after its last use.
-      const gone = attached !== undefined && !findLoops(request.source).includes(attached);
-      if (!gone || attempt === ATTACH_LIMIT) throw thrown;
+      if (!findLoops(request.source).includes(attached)) continue;
+      // Or it is what a mount that never came to be attached, with blocks too large, and somebody still looks at it.
+      if (errnoOfCall(thrown) !== "EINVAL") throw thrown;
+      detachLoop(attached);
+      blockBytes = SMALLEST_BLOCK_BYTES;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, DETACH_WAIT_MS);
     }
   }
 }
