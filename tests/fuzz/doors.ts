@@ -16,7 +16,7 @@ import { traceIdOf } from "../../src/api/shared/trace.ts";
 import { type Property, parsed } from "./property.ts";
 import { anyText, near, nearJson, objectNear } from "./texts.ts";
 
-const name = near("data", "my-volume");
+const name = near("data", "my-volume", "data@dev", "data@a1");
 const options = objectNear(["size", "uid", "label.a", "pool"], near("10G", "5", "default"));
 const dockerBody = nearJson(
   fc.record({ Name: name, ID: near("abc"), Opts: fc.option(options) }, { requiredKeys: [] }),

@@ -58,7 +58,7 @@ function parseName(text: string): VolumeName {
   if (digits === undefined) return parseLineName(text);
   const name = parseVolumeName(volume);
   throw new Failure(
-    "failed_precondition",
+    "invalid_argument",
     `Cannot use "${name}@${digits}" as a volume: what stands behind the @ is taken for an id, and a snapshot never changes; use a copy that does: lagan clone ${name}@${digits} NAME, or: lagan branch create ${name} BRANCH --from ${name}@${digits}`,
   );
 }
