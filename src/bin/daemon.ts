@@ -1,6 +1,6 @@
 import { mkdir, realpath } from "node:fs/promises";
-import type { Server } from "node:http";
 import { flushCompileCache } from "node:module";
+import type { Server } from "node:net";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { FastifyInstance } from "fastify";
@@ -23,7 +23,7 @@ import { hostFiles } from "../host/files.ts";
 import { hostKernel } from "../host/kernel.ts";
 import { openLog } from "../host/log.ts";
 import { systemRandom } from "../host/random.ts";
-import { activatedSockets, listenOnFd, listenOnPath } from "../host/sockets.ts";
+import { activatedSockets, listenOnFd, listenOnPath, type SocketAccess } from "../host/sockets.ts";
 import { hostTreeDiff } from "../host/tree-diff.ts";
 import { buildNode, DRIVER_NAME } from "../services/node.ts";
 import { SqliteStore } from "../stores/sqlite/store.ts";
@@ -90,11 +90,20 @@ async function main(): Promise<void> {
   const onCall = () => shadows.engineCalled();
   const docker = dockerVolumeApp({ services, log, onActivate, onCall }, stop.signal);
   metrics.count(docker, "docker-volume");
+  await Promise.all([rest.ready(), docker.ready()]);
   const doors = await Promise.all([
-    openDoor(rest, "rest", join(config.runDir, "lagan.sock"), { mode: 0o660, group: "lagan" }),
-    openDoor(docker, "docker-plugin", join(config.dockerPluginDir, `${DRIVER_NAME}.sock`), {
-      mode: 0o600,
+    openDoor(httpDoor(rest), "rest", join(config.runDir, "lagan.sock"), {
+      mode: 0o660,
+      group: "lagan",
     }),
+    openDoor(
+      httpDoor(docker),
+      "docker-plugin",
+      join(config.dockerPluginDir, `${DRIVER_NAME}.sock`),
+      {
+        mode: 0o600,
+      },
+    ),
   ]);
   log.info("ready", { stateDir: config.stateDir, pools: services.pools.names() });
   flushCompileCache();
@@ -123,22 +132,36 @@ async function endWithStore(store: Store, log: Log, signal: AbortSignal): Promis
 
 /** Opens a door on the socket that systemd holds for it, else on one of our own. Returns what closes it. */
 async function openDoor(
-  app: FastifyInstance,
+  { server, close }: Door,
   name: string,
   path: string,
-  access: { readonly mode: number; readonly group?: string },
+  access: SocketAccess,
 ): Promise<() => Promise<void>> {
-  await app.ready();
-  const server: Server = app.server;
   const fd = activatedSockets(process.env).get(name);
   let forget = async (): Promise<void> => undefined;
   if (fd === undefined) forget = await listenOnPath(server, path, access);
   else await listenOnFd(server, fd);
   return async () => {
-    const forced = setTimeout(() => server.closeAllConnections(), STOP_TIMEOUT_MS);
-    await app.close();
-    clearTimeout(forced);
+    await close();
     await forget();
+  };
+}
+
+/** What clients come in by. */
+interface Door {
+  readonly server: Server;
+  /** Lets requests under way end for a while, and closes the rest. */
+  readonly close: () => Promise<void>;
+}
+
+function httpDoor(app: FastifyInstance): Door {
+  return {
+    server: app.server,
+    close: async () => {
+      const forced = setTimeout(() => app.server.closeAllConnections(), STOP_TIMEOUT_MS);
+      await app.close();
+      clearTimeout(forced);
+    },
   };
 }
 

@@ -1,4 +1,6 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { expect, it } from "vitest";
 import { VERSION } from "../../src/core/version.ts";
@@ -36,7 +38,7 @@ it("pins every dependency, and says why each is there", () => {
 
 it("keeps source files short enough to read", () => {
   const long = filesIn("src", ".ts").filter(
-    (file) => readFileSync(file, "utf8").split("\n").length > 401,
+    (file) => !file.includes("/generated/") && readFileSync(file, "utf8").split("\n").length > 401,
   );
   expect(long).toEqual([]);
 });
@@ -70,4 +72,20 @@ it("skips no test but by a conformance suite's exemption, which carries a reason
     /\b(it|describe|test)\.(skip|only|todo)\b/.test(readFileSync(file, "utf8")),
   );
   expect(skipping).toEqual([]);
+});
+
+it("has wire types that are those of its protocols", () => {
+  const fresh = mkdtempSync(join(tmpdir(), "lagan-protocols-"));
+  try {
+    execFileSync("bash", ["tools/generate-protocols", fresh]);
+    const contents = (folder: string) =>
+      filesIn(folder, ".ts").map((file) => [file.slice(folder.length), readFileSync(file, "utf8")]);
+    const kept = contents("src/api/shared/generated");
+    expect(kept.length).toBeGreaterThan(1);
+    expect(new Map(contents(fresh) as [string, string][])).toEqual(
+      new Map(kept as [string, string][]),
+    );
+  } finally {
+    rmSync(fresh, { recursive: true });
+  }
 });

@@ -18,6 +18,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "src/api/shared",
     "node:",
     "fastify",
+    "@grpc/grpc-js",
+    "@bufbuild/protobuf",
     "zod",
     "prom-client",
   ],
