@@ -4,8 +4,9 @@ import type { Server } from "node:net";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { FastifyInstance } from "fastify";
-import { dockerVolumeApp } from "../api/docker-volume/server.ts";
+import { volumeFace } from "../api/docker-volume/face.ts";
 import { restApp } from "../api/rest/server.ts";
+import { dockerPluginApp } from "../api/shared/docker-plugin.ts";
 import { RequestMetrics } from "../api/shared/request-metrics.ts";
 import { traceId } from "../api/shared/trace.ts";
 import { Failure } from "../core/failure.ts";
@@ -88,8 +89,9 @@ async function main(): Promise<void> {
   const trees = { archive: hostArchive, treeDiff: hostTreeDiff };
   const rest = restApp({ services, ...trees, log, version: VERSION, signal: stop.signal, metrics });
   const onCall = () => shadows.engineCalled();
-  const docker = dockerVolumeApp({ services, log, onActivate, onCall }, stop.signal);
-  metrics.count(docker, "docker-volume");
+  const faces = [volumeFace({ services })];
+  const docker = dockerPluginApp({ faces, log, onActivate, onCall }, stop.signal);
+  metrics.count(docker, "docker-plugin");
   await Promise.all([rest.ready(), docker.ready()]);
   const doors = await Promise.all([
     openDoor(httpDoor(rest), "rest", join(config.runDir, "lagan.sock"), {

@@ -1,8 +1,9 @@
 import { mkdir, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { dockerVolumeApp } from "../../src/api/docker-volume/server.ts";
+import { volumeFace } from "../../src/api/docker-volume/face.ts";
 import { restApp } from "../../src/api/rest/server.ts";
+import { dockerPluginApp } from "../../src/api/shared/docker-plugin.ts";
 import { RequestMetrics } from "../../src/api/shared/request-metrics.ts";
 import { Failure } from "../../src/core/failure.ts";
 import { parseRef } from "../../src/core/history/ref.ts";
@@ -103,8 +104,9 @@ rest.post("/test", async (request) => {
     }
   }
 });
-const docker = dockerVolumeApp(
-  { services, log, onActivate: () => undefined, onCall: () => undefined },
+const faces = [volumeFace({ services })];
+const docker = dockerPluginApp(
+  { faces, log, onActivate: () => undefined, onCall: () => undefined },
   signal,
 );
 await rest.ready();

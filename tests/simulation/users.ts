@@ -9,7 +9,7 @@ import { MOUNT_GRACE_MS } from "../../src/services/mounts.ts";
 import type { Node } from "../../src/services/node.ts";
 import type { Container } from "./containers.ts";
 import type { Request, Tracked, Verb } from "./model.ts";
-import { DEFAULT_POOL, describe, type NodeOnTrial, silent } from "./node-on-trial.ts";
+import { DEFAULT_POOL, describe, type NodeOnTrial } from "./node-on-trial.ts";
 
 const MIB = 1024 ** 2;
 const NAMES: readonly VolumeName[] = ["a", "b", "c", "d", "e"].map((n) =>
@@ -508,9 +508,7 @@ async function callDriver(
   body: string,
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const route = volumeRoutes({ services, log: silent, onActivate: () => {}, onCall: () => {} })[
-    call
-  ];
+  const route = volumeRoutes({ services })[call];
   if (route === undefined) throw new Error(`${call} is a call of the protocol`);
   return route(body, signal);
 }

@@ -54,7 +54,7 @@ it.each([
 it("tells what to do with a snapshot, which is no volume", () => {
   expect(() => parseCreate('{"Name":"data@3f2c9a"}')).toThrow(
     expect.objectContaining({
-      code: "failed_precondition",
+      code: "invalid_argument",
       message: expect.stringContaining("lagan clone data@3f2c9a NAME"),
     }),
   );

@@ -2,15 +2,13 @@ import { z } from "zod";
 import { Failure } from "../../core/failure.ts";
 import { parseLineName } from "../../core/history/ref.ts";
 import { shortId } from "../../core/history/snapshot.ts";
-import { parseVolumeName, quote, type VolumeName } from "../../core/name.ts";
+import { parseVolumeName, type VolumeName } from "../../core/name.ts";
 import { formatBytes } from "../../core/size.ts";
 import { parseVolumeOptions, type VolumeOptions } from "../../core/volume/options.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { MeasuredUsage } from "../../services/usage.ts";
-import { parseStrictJson } from "../shared/json.ts";
+import { parsePluginBody } from "../shared/plugin-body.ts";
 
-/** Largest request body, in bytes. A request of Docker is a few hundred. */
-export const BODY_LIMIT_BYTES: number = 1024 ** 2;
 /** Longest mount ID that is taken, in characters; Docker's and Podman's have 64. */
 export const MOUNT_ID_LIMIT = 256;
 
@@ -34,7 +32,7 @@ const MOUNT = NAMED.extend({
  * an empty body, and takes an answer without error for success), is not JSON, or names no volume.
  */
 export function parseNamed(body: string): VolumeName {
-  return parseName(parse(NAMED, body).Name);
+  return parseName(parsePluginBody(NAMED, body).Name);
 }
 
 /** A creation request. @throws {Failure} as {@link parseNamed}, and for its options. */
@@ -42,13 +40,13 @@ export function parseCreate(body: string): {
   readonly name: VolumeName;
   readonly options: VolumeOptions;
 } {
-  const { Name, Opts } = parse(CREATE, body);
+  const { Name, Opts } = parsePluginBody(CREATE, body);
   return { name: parseName(Name), options: parseVolumeOptions(Opts ?? {}) };
 }
 
 /** A Mount or Unmount request. @throws {Failure} as {@link parseNamed}. */
 export function parseMount(body: string): { readonly name: VolumeName; readonly mountId: string } {
-  const { Name, ID } = parse(MOUNT, body);
+  const { Name, ID } = parsePluginBody(MOUNT, body);
   return { name: parseName(Name), mountId: ID };
 }
 
@@ -61,27 +59,6 @@ function parseName(text: string): VolumeName {
     "invalid_argument",
     `Cannot use "${name}@${digits}" as a volume: what stands behind the @ is taken for an id, and a snapshot never changes; use a copy that does: lagan clone ${name}@${digits} NAME, or: lagan branch create ${name} BRANCH --from ${name}@${digits}`,
   );
-}
-
-function parse<T>(schema: z.ZodType<T>, body: string): T {
-  if (body.trim() === "") {
-    throw new Failure(
-      "invalid_argument",
-      "Cannot read the request: its body is empty (an engine repeats a broken call so); nothing was done",
-    );
-  }
-  const result = schema.safeParse(parseStrictJson(body));
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const where = issue?.path.map((key) => quoteKey(String(key))).join(".") || "the body";
-  throw new Failure(
-    "invalid_argument",
-    `Cannot read the request: ${where}: ${issue?.message ?? "is wrong"}`,
-  );
-}
-
-function quoteKey(key: string): string {
-  return /^[\w.-]{1,64}$/.test(key) ? key : quote(key);
 }
 
 /** What Docker shows of a volume. `Status` appears in `docker volume inspect` only. */

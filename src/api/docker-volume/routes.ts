@@ -1,21 +1,13 @@
 import { Failure } from "../../core/failure.ts";
 import type { VolumeName } from "../../core/name.ts";
-import type { Log } from "../../core/ports/log.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { Services } from "../../services/services.ts";
+import type { PluginRoute } from "../shared/docker-plugin.ts";
 import { formatVolume, parseCreate, parseMount, parseNamed, type VolumeFacts } from "./codec.ts";
 
-/** Answers one call: from the body as text to what goes out as JSON. */
-type Route = (body: string, signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
-
-/** What the routes need beside the services. */
+/** What the routes need. */
 export interface DoorOptions {
   readonly services: Services;
-  readonly log: Log;
-  /** Called when an engine makes contact: it may have restarted, so what it told before may be stale. */
-  readonly onActivate: () => void;
-  /** Called at every call of an engine. */
-  readonly onCall: () => void;
 }
 
 /** Names of the calls that must know for sure before they answer (see `status.ts`). */
@@ -26,16 +18,9 @@ export const SURE_CALLS: ReadonlySet<string> = new Set([
 ]);
 
 /** Docker's volume plugin protocol, v1 (docs.docker.com/engine/extend/plugins_volume). The key is the path of the POST. */
-export function volumeRoutes({
-  services,
-  onActivate,
-}: DoorOptions): Readonly<Record<string, Route>> {
+export function volumeRoutes({ services }: DoorOptions): Readonly<Record<string, PluginRoute>> {
   const { volumes, mounts } = services;
   return {
-    "/Plugin.Activate": async () => {
-      onActivate();
-      return { Implements: ["VolumeDriver"] };
-    },
     "/VolumeDriver.Capabilities": async () => ({ Capabilities: { Scope: "local" } }),
     "/VolumeDriver.Create": async (body, signal) => {
       const { name, options } = parseCreate(body);
