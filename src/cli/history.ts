@@ -5,6 +5,7 @@ import { UsageError } from "./exit-code.ts";
 import { addListingOptions, type ListingOptions, planListing } from "./listing.ts";
 import { forEachTarget } from "./many.ts";
 import { printable } from "./printable.ts";
+import { whileCopying } from "./progress.ts";
 import { tellQuiet } from "./quiet.ts";
 import { parsePoint } from "./ref.ts";
 import { refOf, snapshotListing } from "./snapshot/fields.ts";
@@ -38,7 +39,8 @@ export function restoreCommand(context: Context): Command {
       const client = await context.client();
       const how = stop === true ? { stop } : {};
       const body = { snapshot, author: authorOf(), ...how };
-      const { kept, ...restored } = await client.revert(to ?? volume, body);
+      const line = to ?? volume;
+      const { kept, ...restored } = await whileCopying(context, line, client.revert(line, body));
       const name = printable(restored.volume.name);
       const branch = restored.volume.branch === null ? "" : ` --to ${name}`;
       context.out(
@@ -59,7 +61,8 @@ export function cloneCommand(context: Context): Command {
     .action(async (from: string, name: string, { size }: { readonly size?: string }) => {
       const options = { from, ...(size !== undefined && { size }) };
       const client = await context.client();
-      const made = await client.createVolume({ name, options, author: authorOf() });
+      const asked = client.createVolume({ name, options, author: authorOf() });
+      const made = await whileCopying(context, name, asked);
       context.out(`${printable(made.name)}\n`);
     });
 }
@@ -86,7 +89,8 @@ function createBranchCommand(context: Context): Command {
     .action(async (volume: string, name: string, { from }: { readonly from?: string }) => {
       const client = await context.client();
       const origin = from === undefined ? {} : { from };
-      const made = await client.createBranch(volume, { name, author: authorOf(), ...origin });
+      const asked = client.createBranch(volume, { name, author: authorOf(), ...origin });
+      const made = await whileCopying(context, `${volume}@${name}`, asked);
       context.out(`${printable(made.name)}\n`);
     });
 }

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { WireOperation } from "../api/rest/client.ts";
+import { formatBytes } from "../core/size.ts";
 import { formatAge } from "./age.ts";
 import type { Context } from "./context.ts";
 import {
@@ -9,7 +10,8 @@ import {
   type ListingOptions,
   planListing,
 } from "./listing.ts";
-import { printableJson } from "./printable.ts";
+import { forEachTarget } from "./many.ts";
+import { printable, printableJson } from "./printable.ts";
 
 /** `lagan operation …` */
 export function operationCommand(context: Context): Command {
@@ -19,11 +21,12 @@ export function operationCommand(context: Context): Command {
       Verb: { head: "VERB", text: ({ verb }) => verb },
       Target: { head: "TARGET", text: ({ target }) => target },
       State: { head: "STATE", text: ({ state }) => state },
+      Copied: { head: "COPIED", text: formatCopied },
       Started: { head: "STARTED", text: ({ startedAt }) => formatAge(startedAt, context.now()) },
       StartedAt: { head: "STARTED AT", text: ({ startedAt }) => startedAt },
       Why: { head: "WHY", text: ({ why }) => why ?? "" },
     },
-    columns: ["ID", "Verb", "Target", "State", "Started"],
+    columns: ["ID", "Verb", "Target", "State", "Copied", "Started"],
     handle: ({ id }) => id,
   };
   const ls = new Command("ls")
@@ -40,10 +43,26 @@ export function operationCommand(context: Context): Command {
       const operation = await (await context.client()).getOperation(id);
       context.out(json ? `${printableJson(operation, 2)}\n` : formatOperation(operation));
     });
+  const cancel = new Command("cancel")
+    .description("Stop work that copies something, and take back what it did")
+    .argument("<operation...>", "ids of operations")
+    .action(async (ids: readonly string[]) => {
+      await forEachTarget(context, ids, async (id) => {
+        const { verb, target } = await (await context.client()).cancelOperation(id);
+        context.out(`${verb} of ${printable(target)}: stopped, and taken back\n`);
+      });
+    });
   return new Command("operation")
     .description("Operations: work of several steps, carried on after a crash")
     .addCommand(addListingOptions(ls, listing))
-    .addCommand(inspect);
+    .addCommand(inspect)
+    .addCommand(cancel);
+}
+
+function formatCopied({ doneBytes, totalBytes }: WireOperation): string {
+  if (doneBytes === null) return "";
+  const done = formatBytes(doneBytes);
+  return totalBytes === null ? done : `${done} of ${formatBytes(totalBytes)}`;
 }
 
 function formatOperation(operation: WireOperation): string {
@@ -53,6 +72,7 @@ function formatOperation(operation: WireOperation): string {
     ["Verb", operation.verb],
     ["Target", `volume ${operation.target} (${operation.volumeId})`],
     ["State", why === null ? state : `${state}: ${why}`],
+    ...(operation.doneBytes === null ? [] : ([["Copied", formatCopied(operation)]] as const)),
     ["Started", operation.startedAt],
     ["Finished", finishedAt ?? "not yet"],
   ]);

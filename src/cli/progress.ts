@@ -1,3 +1,5 @@
+import { setTimeout } from "node:timers/promises";
+import type { RestClient } from "../api/rest/client.ts";
 import { formatBytes } from "../core/size.ts";
 import { formatDuration } from "./age.ts";
 
@@ -40,6 +42,50 @@ export async function* withProgress(
     }
   } finally {
     if (live && toldAt !== from) context.err("\r\x1b[K");
+  }
+}
+
+/** How long work is waited for before anything is told of it, in milliseconds. */
+const PATIENCE_MS = 1_000;
+
+/**
+ * The outcome of `work`, telling on standard error meanwhile how far the operation on `target` is that copies for it;
+ * nothing of what is done at once, or copies nothing.
+ */
+export async function whileCopying<T>(
+  context: Teller & { client(): Promise<RestClient> },
+  target: string,
+  work: Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const ended = work.finally(() => over.abort());
+  // The outcome is the caller's; here it only ends the telling.
+  ended.catch(() => undefined);
+  await tellCopying(context, target, over.signal).catch(() => undefined);
+  return ended;
+}
+
+async function tellCopying(
+  context: Teller & { client(): Promise<RestClient> },
+  target: string,
+  over: AbortSignal,
+): Promise<void> {
+  const from = context.now();
+  const live = context.terminal.progress;
+  let told = false;
+  try {
+    for (let waitMs = PATIENCE_MS; ; waitMs = live ? PATIENCE_MS : LINE_MS) {
+      await setTimeout(waitMs, undefined, { signal: over });
+      const operations = await (await context.client()).listOperations();
+      const copying = operations.find((each) => each.target === target && each.doneBytes !== null);
+      if (copying === undefined || over.aborted) continue;
+      const { id, doneBytes, totalBytes } = copying;
+      const text = `${formatProgress(doneBytes ?? 0, totalBytes, context.now() - from)}; to stop: lagan operation cancel ${id}`;
+      context.err(live ? `\r\x1b[K${text}` : `${text}\n`);
+      told = true;
+    }
+  } finally {
+    if (live && told) context.err("\r\x1b[K");
   }
 }
 

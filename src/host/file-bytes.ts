@@ -35,18 +35,27 @@ const END = Symbol("end");
 /** Copies the bytes of files: shared where the file system can, else read and written; holes stay holes. */
 export class FileBytes {
   readonly #goesOn: () => void;
+  readonly #count: (bytes: number) => void;
   #clones = true;
   #ranges = true;
   #block: Buffer | undefined;
 
-  /** @param goesOn Called between steps; throws when there is to be no further one. */
-  constructor(goesOn: () => void) {
+  /**
+   * @param goesOn Called between steps; throws when there is to be no further one.
+   * @param count Is told how many bytes a step copied.
+   */
+  constructor(goesOn: () => void, count: (bytes: number) => void) {
     this.#goesOn = goesOn;
+    this.#count = count;
   }
 
   /** Copies up to `sizeBytes`, which the source had a moment ago: what is written behind that is not followed. */
   copy(from: number, to: number, sizeBytes: number, path: string): void {
-    if (sizeBytes === 0 || this.#clone(from, to, path)) return;
+    if (sizeBytes === 0) return;
+    if (this.#clone(from, to, path)) {
+      this.#count(sizeBytes);
+      return;
+    }
     let offset = 0;
     while (offset < sizeBytes) {
       const data = seek(from, offset, SEEK_DATA, path);
@@ -83,6 +92,7 @@ export class FileBytes {
         ? this.#range(from, to, offset, wanted, path)
         : this.#readAndWrite(from, to, offset, wanted, path);
       if (copied === 0) break;
+      this.#count(copied ?? 0);
       offset += copied ?? 0;
     }
     return offset;

@@ -128,8 +128,8 @@ export const hostFiles: Files = {
     await syncParent(path);
   },
 
-  copyTree: async (source, target, signal) => {
-    await copyTree(source, target, signal);
+  copyTree: async (source, target, signal, progress) => {
+    await copyTree(source, target, signal, progress);
     await syncParent(target);
   },
 

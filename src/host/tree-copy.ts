@@ -26,6 +26,8 @@ import {
 
 /** Longest path that a call takes, with its NUL (PATH_MAX). */
 const PATH_LIMIT_BYTES = 4_096;
+/** What file systems round a file up to, in bytes: so what is copied is told as what it holds on the disk. */
+const BLOCK_BYTES = 4_096;
 const SLASH = Buffer.from("/");
 
 /** A directory on the way down. Its attributes come when its entries are there. */
@@ -54,15 +56,21 @@ interface Linked {
  *    replaces a file) is never missing.
  *
  * @param stop Not zero in its first place: it is to end, with ECANCELED.
+ * @param copied Counts the bytes that were copied, in its first place.
  */
-export function copyTree(source: string, target: string, stop: Int32Array): void {
+export function copyTree(
+  source: string,
+  target: string,
+  stop: Int32Array,
+  copied: BigInt64Array,
+): void {
   const from = openAt(HERE, nameOf(source), OPEN_DIRECTORY, source);
   try {
     const name = nameOf(target);
     if (!makeDirectoryAt(HERE, name, target)) throw new SyscallError("copy to", target, "EEXIST");
     const to = openAt(HERE, name, OPEN_DIRECTORY, target);
     try {
-      new TreeCopy(source, stop).copy(from, to);
+      new TreeCopy(source, stop, copied).copy(from, to);
       const stats = fstatSync(from, { bigint: true });
       copyAttributes(handleOf(from), handleOf(to), HERE, name, stats, target);
       syncFileSystem(to, target);
@@ -104,10 +112,13 @@ class TreeCopy {
   readonly #linked = new Map<string, Linked>();
   readonly #levels: Level[] = [];
 
-  constructor(source: string, stop: Int32Array) {
+  constructor(source: string, stop: Int32Array, copied: BigInt64Array) {
     this.#source = source;
     this.#stop = stop;
-    this.#bytes = new FileBytes(() => this.#goOn());
+    this.#bytes = new FileBytes(
+      () => this.#goOn(),
+      (bytes) => Atomics.add(copied, 0, BigInt(Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES)),
+    );
   }
 
   /** Copies what is in the directory `from` into `to`. */

@@ -1,4 +1,4 @@
-import type { TreeBytes } from "../core/ports/files.ts";
+import type { Progress, TreeBytes } from "../core/ports/files.ts";
 import { SyscallThreads } from "./syscall-threads.ts";
 
 /** Most trees that are copied at once, and most that are counted; more wait. */
@@ -6,14 +6,28 @@ const TREE_LIMIT = 4;
 /** A file with several names is remembered until all of them are found: so much memory for a million of them. */
 const HEAP_MB = 512;
 const IDLE_MS = 5_000;
+/** How often it is told how far a copy is, in milliseconds. */
+const PROGRESS_MS = 200;
 
 /** Threads of their own: a walk takes long, and other calls must not wait for it, nor a count for a copy. */
 const copying = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
 const counting = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
 
 /** Copies the tree at `source` as `Files.copyTree` says, but for the durability of the target's own name. */
-export function copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {
-  return untilStopped(signal, (stop) => copying.call("copyTree", source, target, stop));
+export async function copyTree(
+  source: string,
+  target: string,
+  signal: AbortSignal,
+  progress?: Progress,
+): Promise<void> {
+  const copied = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
+  const tell = setInterval(() => progress?.(Number(Atomics.load(copied, 0))), PROGRESS_MS);
+  tell.unref();
+  try {
+    await untilStopped(signal, (stop) => copying.call("copyTree", source, target, stop, copied));
+  } finally {
+    clearInterval(tell);
+  }
 }
 
 /** `Files.measureTree`. */

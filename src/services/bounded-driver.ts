@@ -31,7 +31,8 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     prepare: (layer, options, signal) => bounded(() => driver.prepare(layer, options, signal)),
     view: (layer, parent, signal) => bounded(() => driver.view(layer, parent, signal)),
     commit: (active, as, signal) => bounded(() => driver.commit(active, as, signal)),
-    snapshot: (active, as, signal) => bounded(() => driver.snapshot(active, as, signal)),
+    snapshot: (active, as, signal, progress) =>
+      bounded(() => driver.snapshot(active, as, signal, progress)),
     remove: (layer, signal) => bounded(() => driver.remove(layer, signal)),
     mounts: (layer, options, signal) => bounded(() => driver.mounts(layer, options, signal)),
     usage: (layer, signal) => bounded(() => driver.usage(layer, signal)),

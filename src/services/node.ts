@@ -114,7 +114,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   });
   const branches = new Branches({ volumes, snapshots });
   const reconcile = new Reconcile({
-    ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes },
+    ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes, clock },
   });
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
   const doctor = new Doctor({ pools, reconcile, shadows, operations, trash, engines, clock });

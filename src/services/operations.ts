@@ -1,10 +1,11 @@
 import { Failure } from "../core/failure.ts";
 import { newId, type OperationId } from "../core/id.ts";
-import type { Operation, OperationVerb } from "../core/operation/operation.ts";
+import type { Operation, OperationState, OperationVerb } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import { dropOperation, type Records } from "./records.ts";
+import { Underway } from "./underway.ts";
 
 /** How long a finished operation can be looked up, in milliseconds: a day. */
 export const OPERATION_KEEP_MS: number = 24 * 3_600_000;
@@ -13,6 +14,8 @@ export const OPERATION_KEEP_LIMIT = 1_000;
 
 /** The book of operations: what is under way, and what became of what was. */
 export class Operations {
+  /** What this daemon works on right now. */
+  readonly underway: Underway = new Underway();
   readonly #records: Records;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -59,6 +62,38 @@ export class Operations {
     return operation;
   }
 
+  /**
+   * Stops an operation that copies something, and takes back what it did; resolves when that is done.
+   *
+   * @throws {Failure} `not_found`; `failed_precondition` when it is over, or can only go on; `unavailable` when what it
+   *   did is not taken back yet, which then happens by itself.
+   */
+  async cancel(id: OperationId): Promise<Operation> {
+    const attempt = `Cannot cancel operation ${id}`;
+    const { status, verb } = await this.get(id);
+    if (status.state !== "running") {
+      throw new Failure("failed_precondition", `${attempt}: it is over: ${overOf(status)}`);
+    }
+    if (!(await this.underway.cancel(id))) {
+      throw new Failure(
+        "failed_precondition",
+        `${attempt}: what a ${verb} has begun can only go on; see: lagan operation inspect ${id}`,
+      );
+    }
+    const after = await this.get(id);
+    if (after.status.state === "failed") return after;
+    if (after.status.state === "done") {
+      throw new Failure(
+        "failed_precondition",
+        `${attempt}: it was done before it could be stopped`,
+      );
+    }
+    throw new Failure(
+      "unavailable",
+      `${attempt} wholly: it has stopped, and what it did is being taken back; see: lagan operation inspect ${id}`,
+    );
+  }
+
   /** Undefined when there is none. */
   find(id: OperationId): Promise<Operation | undefined> {
     return this.#records.findOperation(id);
@@ -83,4 +118,8 @@ export class Operations {
       await this.#records.write(old.slice(start, start + 100).map(({ id }) => dropOperation(id)));
     }
   }
+}
+
+function overOf(status: OperationState): string {
+  return status.state === "failed" ? `it failed: ${status.why}` : "it is done";
 }

@@ -3,6 +3,7 @@ import { type Snapshot, shortId } from "../core/history/snapshot.ts";
 import type { LayerId } from "../core/id.ts";
 import type { PoolName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
+import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
@@ -44,19 +45,44 @@ interface ReconcileParts {
   readonly restores: Restores;
   readonly resizes: Resizes;
   readonly events: EventLog;
+  readonly clock: Clock;
   readonly log: Log;
 }
+
+/** How long whoever has operations carried on waits for them, in milliseconds: a start of the daemon is not to take longer. */
+const PATIENCE_MS = 2_000;
 
 /** Brings records and machine together after a crash: carries on what was begun, reports what does not fit. */
 export class Reconcile {
   readonly #parts: ReconcileParts;
+  #resuming: Promise<void> | undefined;
 
   constructor(parts: ReconcileParts) {
     this.#parts = parts;
   }
 
-  /** Carries on every running operation. One that fails stays running and is tried again by the next call. */
+  /**
+   * Carries on every running operation. One that fails stays running and is tried again by the next call. What copies
+   * or removes a large tree goes on when this has waited for it for a while: nobody else has to.
+   */
   async resume(signal: AbortSignal): Promise<void> {
+    this.#resuming ??= this.#resumeAll(signal).finally(() => {
+      this.#resuming = undefined;
+    });
+    // Whoever still waits hears of a failure; nobody else has to.
+    this.#resuming.catch(() => undefined);
+    const over = new AbortController();
+    const waited = this.#parts.clock
+      .sleep(PATIENCE_MS, AbortSignal.any([signal, over.signal]))
+      .catch(() => undefined);
+    try {
+      await Promise.race([this.#resuming, waited]);
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #resumeAll(signal: AbortSignal): Promise<void> {
     const { operations, log } = this.#parts;
     for (const operation of await operations.list()) {
       if (operation.status.state !== "running") continue;

@@ -25,6 +25,7 @@ import {
   type Recorded,
   type Records,
 } from "./records.ts";
+import type { Work } from "./underway.ts";
 import { orStop, tooSmall } from "./volume-rules.ts";
 
 /** How a restore is asked for. */
@@ -164,35 +165,38 @@ export class Restores {
       unchangedSnapshots: [snapshot],
     });
     const begun = { value: kept, revision };
-    try {
-      await this.#prepare(volume.value, snapshot.value, operation, signal);
-      return await this.#replace(volume, begun, operation);
-    } catch (thrown) {
-      // Whoever asked may have gone, which must not leave it half done.
-      const { signal: goOn } = new AbortController();
-      await this.#settle(operation, Failure.from(thrown), goOn).catch((cause: unknown) => {
-        log.warn("failed restore not settled yet", { volume: volume.value.name, cause });
-      });
-      const { name, spec } = volume.value;
-      throw tooSmall(
-        thrown,
-        (held) =>
-          `Cannot restore volume "${name}" from ${shown}: that holds ${held}, more than the limit of ${formatBytes(spec.sizeBytes ?? 0)}; first: lagan volume resize ${name} SIZE`,
-      );
-    }
+    return operations.underway.run(operation, signal, async (work) => {
+      try {
+        await this.#prepare(volume.value, snapshot.value, operation, work);
+        return await this.#replace(volume, begun, operation);
+      } catch (thrown) {
+        // Whoever asked may have gone, which must not leave it half done.
+        const { signal: goOn } = new AbortController();
+        await this.#settle(operation, Failure.from(thrown), goOn).catch((cause: unknown) => {
+          log.warn("failed restore not settled yet", { volume: volume.value.name, cause });
+        });
+        const { name, spec } = volume.value;
+        throw tooSmall(
+          thrown,
+          (held) =>
+            `Cannot restore volume "${name}" from ${shown}: that holds ${held}, more than the limit of ${formatBytes(spec.sizeBytes ?? 0)}; first: lagan volume resize ${name} SIZE`,
+        );
+      }
+    });
   }
 
   async #prepare(
     volume: Volume,
     snapshot: Snapshot,
     operation: Operation,
-    signal: AbortSignal,
+    { signal, progress, expect }: Work,
   ): Promise<void> {
     const { pool, sizeBytes, uid, gid, mode } = volume.spec;
     const owner = { uid: uid ?? 0, gid: gid ?? 0, mode: mode ?? DEFAULT_MODE };
-    await this.#parts.pools
-      .get(pool)
-      .prepare(headOf(operation), { parent: snapshot.layer, sizeBytes, owner }, signal);
+    const driver = this.#parts.pools.get(pool);
+    expect(driver, snapshot.layer);
+    const parent = snapshot.layer;
+    await driver.prepare(headOf(operation), { parent, sizeBytes, owner, progress }, signal);
   }
 
   /** b, and c as far as it can be done now: from b on the restore has happened. */

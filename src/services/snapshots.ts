@@ -298,30 +298,33 @@ export class Snapshots {
       unchanged: [line],
     });
     const begun = { value: snapshot, revision };
-    try {
-      await driver.snapshot(volume.head, snapshot.layer, signal);
-      const ready: Snapshot = { ...snapshot, status: { state: "ready" } };
-      const written = await records.write(
-        [
-          putSnapshot(ready),
-          putVolume({ ...volume, tip: ready.id }),
-          putOperation(operations.done(operation)),
-        ],
-        { unchanged: [line], unchangedSnapshots: [begun] },
-      );
-      events.emit({
-        type: "snapshot.created",
-        level: "info",
-        subject: volume.name,
-        message: `Snapshot "${volume.name}@${shortId(ready.id)}" was taken`,
-      });
-      return { value: ready, revision: written };
-    } catch (thrown) {
-      await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
-        log.warn("failed snapshot not taken back yet", { volume: volume.name, cause });
-      });
-      throw thrown;
-    }
+    return operations.underway.run(operation, signal, async (work) => {
+      try {
+        work.expect(driver, volume.head);
+        await driver.snapshot(volume.head, snapshot.layer, work.signal, work.progress);
+        const ready: Snapshot = { ...snapshot, status: { state: "ready" } };
+        const written = await records.write(
+          [
+            putSnapshot(ready),
+            putVolume({ ...volume, tip: ready.id }),
+            putOperation(operations.done(operation)),
+          ],
+          { unchanged: [line], unchangedSnapshots: [begun] },
+        );
+        events.emit({
+          type: "snapshot.created",
+          level: "info",
+          subject: volume.name,
+          message: `Snapshot "${volume.name}@${shortId(ready.id)}" was taken`,
+        });
+        return { value: ready, revision: written };
+      } catch (thrown) {
+        await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
+          log.warn("failed snapshot not taken back yet", { volume: volume.name, cause });
+        });
+        throw thrown;
+      }
+    });
   }
 
   /** When the write that shows it turns out to have happened after all, it stays. */

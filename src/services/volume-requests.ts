@@ -21,7 +21,7 @@ export interface CreateContext {
   /** Who asks; `unknown` unless told. */
   readonly author?: string;
   /** Gives the volume its content before anybody sees it. When it throws, or the daemon ends meanwhile, there is no volume. */
-  readonly fill?: (volume: Volume) => Promise<void>;
+  readonly fill?: (volume: Volume, signal: AbortSignal) => Promise<void>;
 }
 
 /** How a removal is asked for. */

@@ -1,6 +1,6 @@
 import { Failure } from "../core/failure.ts";
 import type { Snapshot } from "../core/history/snapshot.ts";
-import { type LayerId, newId, type OperationId, type VolumeId } from "../core/id.ts";
+import { type LayerId, newId, type VolumeId } from "../core/id.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
@@ -28,6 +28,7 @@ import {
   type Records,
 } from "./records.ts";
 import type { Trash } from "./trash.ts";
+import type { Work } from "./underway.ts";
 import type { CreateContext, RemoveOptions, VolumeChange } from "./volume-requests.ts";
 import { ensureRevision, ensureUnprotected, exists, noLimits, tooSmall } from "./volume-rules.ts";
 
@@ -54,8 +55,6 @@ interface VolumesParts {
 /** The volumes of this node by name: made, found, changed, and put into the trash. */
 export class Volumes {
   readonly #parts: VolumesParts;
-  /** Creations that this process works on. */
-  readonly #underWay = new Set<OperationId>();
 
   constructor(parts: VolumesParts) {
     this.#parts = parts;
@@ -243,7 +242,7 @@ export class Volumes {
   /** Carries on a creation that was cut off. @throws {Failure} as {@link create}. */
   async resumeCreate(operation: Operation, signal: AbortSignal): Promise<void> {
     // A long import must not hold up whoever looks after what was cut off.
-    if (this.#underWay.has(operation.id)) return;
+    if (this.#parts.operations.underway.has(operation.id)) return;
     await this.#parts.queue.run(operation.target, async () => {
       // Read in here: the request that began it may have been taking it back while this waited.
       const found = await this.#parts.records.findVolume(operation.volume);
@@ -256,7 +255,7 @@ export class Volumes {
           : "the snapshot that it starts from is gone";
         const failure = new Failure("aborted", why);
         await this.#undo(found, operation, failure, signal);
-      } else await this.#finish(found, origin, operation, signal);
+      } else await this.#resumed(found, origin, operation, signal);
     });
   }
 
@@ -279,7 +278,25 @@ export class Volumes {
         `Cannot create volume "${volume.name}": what it starts from is gone`,
       );
     }
-    return this.#finish(found, origin, running, signal);
+    return this.#resumed(found, origin, running, signal);
+  }
+
+  /** As {@link #finish}, of a creation that was cut off; it stays begun unless somebody cancels it. */
+  #resumed(
+    begun: Recorded<Volume>,
+    origin: Snapshot | null,
+    operation: Operation,
+    signal: AbortSignal,
+  ): Promise<Recorded<Volume>> {
+    return this.#parts.operations.underway.run(operation, signal, async (work) => {
+      try {
+        return await this.#finish(begun, origin, operation, work);
+      } catch (thrown) {
+        const failure = Failure.from(thrown);
+        if (failure.code === "cancelled") await this.#undo(begun, operation, failure, signal);
+        throw thrown;
+      }
+    });
   }
 
   async #make(
@@ -296,21 +313,21 @@ export class Volumes {
       { free: [volume.name] },
     );
     const begun = { value: volume, revision };
-    this.#underWay.add(operation.id);
-    try {
-      return await this.#finish(begun, origin, operation, signal, fill);
-    } catch (thrown) {
-      await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
-        this.#parts.log.warn("failed creation not taken back yet", { volume: volume.name, cause });
-      });
-      throw tooSmall(
-        thrown,
-        (held) =>
-          `Cannot create volume "${volume.name}" with a limit of ${formatBytes(volume.spec.sizeBytes ?? 0)}: what it starts from holds ${held}; choose a larger limit`,
-      );
-    } finally {
-      this.#underWay.delete(operation.id);
-    }
+    return operations.underway.run(operation, signal, async (work) => {
+      try {
+        return await this.#finish(begun, origin, operation, work, fill);
+      } catch (thrown) {
+        await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
+          const { name } = volume;
+          this.#parts.log.warn("failed creation not taken back yet", { volume: name, cause });
+        });
+        throw tooSmall(
+          thrown,
+          (held) =>
+            `Cannot create volume "${volume.name}" with a limit of ${formatBytes(volume.spec.sizeBytes ?? 0)}: what it starts from holds ${held}; choose a larger limit`,
+        );
+      }
+    });
   }
 
   /** The steps after the intent is written. Each can be done again. */
@@ -318,17 +335,19 @@ export class Volumes {
     begun: Recorded<Volume>,
     origin: Snapshot | null,
     operation: Operation,
-    signal: AbortSignal,
+    work: Work,
     fill?: CreateContext["fill"],
   ): Promise<Recorded<Volume>> {
     const { records, operations, pools, events } = this.#parts;
+    const { signal, progress } = work;
     const { value: volume } = begun;
     const { sizeBytes, uid, gid, mode } = volume.spec;
     const owner = { uid: uid ?? 0, gid: gid ?? 0, mode: mode ?? DEFAULT_MODE };
-    await pools
-      .get(volume.spec.pool)
-      .prepare(volume.head, { parent: origin?.layer ?? null, sizeBytes, owner }, signal);
-    await fill?.(volume);
+    const driver = pools.get(volume.spec.pool);
+    if (origin !== null) work.expect(driver, origin.layer);
+    const parent = origin?.layer ?? null;
+    await driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal);
+    await fill?.(volume, signal);
     const ready: Volume = { ...volume, status: { state: "ready" } };
     const revision = await records.write(
       [putVolume(ready), putOperation(operations.done(operation))],

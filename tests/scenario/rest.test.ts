@@ -426,6 +426,7 @@ describe("the OpenAPI document", () => {
       ...["/v1/volumes/{name}/diff", "/v1/volumes/{name}/export", "/v1/volumes/{name}/import"],
       ...["/v1/usage", "/v1/profiles", "/v1/profiles/{name}"],
       ...["/v1/pools", "/v1/pools/{name}", "/v1/operations", "/v1/operations/{id}"],
+      "/v1/operations/{id}/cancel",
       ...["/v1/status", "/v1/doctor", "/v1/events", "/healthz", "/metrics"],
     ]);
     const refs = [...JSON.stringify(api.document).matchAll(/"#\/components\/schemas\/(\w+)"/g)];

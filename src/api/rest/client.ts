@@ -239,6 +239,10 @@ export class RestClient {
     return this.#ask("GET", `/v1/operations/${encodeURIComponent(id)}`);
   }
 
+  cancelOperation(id: string): Promise<WireOperation> {
+    return this.#ask("POST", `/v1/operations/${encodeURIComponent(id)}/cancel`);
+  }
+
   getStatus(): Promise<WireStatus> {
     return this.#ask("GET", "/v1/status");
   }

@@ -11,6 +11,7 @@ import { parseLabels, parseVolumeOptions, type VolumeOptions } from "../../core/
 import { DEFAULT_MODE } from "../../core/volume/spec.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { PoolStatus } from "../../services/pools.ts";
+import type { Copied } from "../../services/underway.ts";
 import type { MeasuredUsage } from "../../services/usage.ts";
 import { formatEvery } from "./history-codec.ts";
 import type {
@@ -158,7 +159,7 @@ export function formatPool({ pool, health, traits, facts, space }: PoolStatus): 
   };
 }
 
-export function formatOperation(operation: Operation): WireOperation {
+export function formatOperation(operation: Operation, copied: Copied | undefined): WireOperation {
   const { status } = operation;
   return {
     id: operation.id,
@@ -169,6 +170,8 @@ export function formatOperation(operation: Operation): WireOperation {
     startedAt: formatTime(operation.startedAt),
     finishedAt: status.state === "running" ? null : formatTime(status.finishedAt),
     why: status.state === "failed" ? status.why : null,
+    doneBytes: copied?.doneBytes ?? null,
+    totalBytes: copied?.totalBytes ?? null,
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Registry } from "prom-client";
 import { parseId } from "../../core/id.ts";
 import { parsePoolName, parseVolumeName } from "../../core/name.ts";
+import type { Operation } from "../../core/operation/operation.ts";
 import type { Archive } from "../../core/ports/archive.ts";
 import type { UnixMs } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
@@ -37,6 +38,8 @@ export interface NodeParts {
 /** Pools and operations. */
 export function resourceRoutes({ services }: NodeParts): readonly Route[] {
   const { pools, operations } = services;
+  const told = (operation: Operation) =>
+    formatOperation(operation, operations.underway.copied(operation.id));
   return [
     route({
       ...{ method: "GET", path: "/v1/pools", does: "Lists pools with their health and room." },
@@ -61,14 +64,23 @@ export function resourceRoutes({ services }: NodeParts): readonly Route[] {
       ...{ query: PAGE_QUERY, body: null, answers: { 200: OPERATION_PAGE }, fails: [] },
       work: async ({ query }) => {
         const page = takePage(await operations.list(), ({ id }) => id, query);
-        return { body: { ...page, items: page.items.map(formatOperation) } };
+        return { body: { ...page, items: page.items.map(told) } };
       },
     }),
     route({
       ...{ method: "GET", path: "/v1/operations/{id}", does: "Shows an operation." },
       ...{ query: NO_QUERY, body: null, answers: { 200: OPERATION }, fails: ["not_found"] },
       work: async ({ params }) => {
-        return { body: formatOperation(await operations.get(parseId(params["id"] ?? ""))) };
+        return { body: told(await operations.get(parseId(params["id"] ?? ""))) };
+      },
+    }),
+    route({
+      ...{ method: "POST", path: "/v1/operations/{id}/cancel" },
+      does: "Stops an operation that copies something and takes back what it did; answers when that is done.",
+      ...{ query: NO_QUERY, body: null, answers: { 200: OPERATION } },
+      fails: ["not_found", "failed_precondition", "unavailable"],
+      work: async ({ params }) => {
+        return { body: told(await operations.cancel(parseId(params["id"] ?? ""))) };
       },
     }),
   ];

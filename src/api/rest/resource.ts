@@ -117,6 +117,9 @@ export interface WireOperation {
   readonly finishedAt: string | null;
   /** Why it failed. */
   readonly why: string | null;
+  /** Of content that is copied: bytes so far, and in all once that is counted. */
+  readonly doneBytes: number | null;
+  readonly totalBytes: number | null;
 }
 
 /** Something that happened. */

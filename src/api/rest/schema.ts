@@ -161,6 +161,8 @@ export const OPERATION: z.ZodType<WireOperation> = named(
     startedAt: time,
     finishedAt: time.nullable(),
     why: z.string().nullable(),
+    doneBytes: bytes.nullable().describe("Of content that is being copied: how much is there"),
+    totalBytes: bytes.nullable().describe("How much it will be; null while it is being counted"),
   }),
 );
 export const EVENT: z.ZodType<WireEvent> = named(

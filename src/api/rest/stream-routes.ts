@@ -104,11 +104,11 @@ function importRoute({ services, archive }: NodeParts): Route {
       if ((await services.volumes.find(name)) !== undefined) {
         throw taken(name);
       }
-      const ended = AbortSignal.any([signal, request.gone]);
       let unpacked: Unpacked | undefined;
       const made = await services.volumes.create(name, options, signal, {
         author: parseAuthor(author ?? ""),
-        fill: async ({ head, spec }) => {
+        fill: async ({ head, spec }, cancelled) => {
+          const ended = AbortSignal.any([cancelled, request.gone]);
           const tree = { pool: spec.pool, layer: head };
           const limits = { limitBytes: null, devices };
           unpacked = await services.layers.withPath(

@@ -8,6 +8,7 @@ import { addListingOptions, formatDetails, type ListingOptions, planListing } fr
 import { forEachTarget } from "../many.ts";
 import { collect, parsePairs } from "../pairs.ts";
 import { printable, printableJson } from "../printable.ts";
+import { whileCopying } from "../progress.ts";
 import { tellQuiet } from "../quiet.ts";
 import { parsePoint } from "../ref.ts";
 import { formatLabels, formatMaybe } from "../volume/fields.ts";
@@ -72,7 +73,8 @@ function createCommand(context: Context): Command {
       const labels = parsePairs("--label", options.label);
       await forEachTarget(context, volumes, async (volume) => {
         const named = name === undefined ? {} : { name };
-        const taken = await client.takeSnapshot(volume, { ...body, ...named, labels });
+        const asked = client.takeSnapshot(volume, { ...body, ...named, labels });
+        const taken = await whileCopying(context, volume, asked);
         context.out(`${printable(refOf(taken))}\n`);
         tellQuiet(context, taken);
       });

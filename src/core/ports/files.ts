@@ -1,3 +1,6 @@
+/** Hears how many bytes were copied so far, holes left out; shared ones count. */
+export type Progress = (doneBytes: number) => void;
+
 /** What `stat` says of a path; the last component is never followed. */
 export interface FileStat {
   readonly kind: "file" | "directory" | "symlink" | "other";
@@ -84,9 +87,10 @@ export interface Files {
    *     attributes, access control lists, holes. Files share their bytes where the file system can do that. It stays on its file
    *     system (a directory that something is mounted on is empty in the copy), and never leaves the tree, whatever
    *     is renamed or becomes a link in it meanwhile. What vanishes meanwhile is left out; a file that is written meanwhile
-   *     is copied as it is found. Present: `already_exists`; an abort or a failure leaves a part.
+   *     is copied as it is found. Present: `already_exists`; an abort or a failure leaves a part. `progress` hears several
+   *     times a second of a long copy how much of it is there, and nothing of a short one.
    */
-  copyTree(source: string, target: string, signal: AbortSignal): Promise<void>;
+  copyTree(source: string, target: string, signal: AbortSignal, progress?: Progress): Promise<void>;
   /** 17. What the tree at `path` has on the disk, walked as `copyTree` does: what is mounted in it does not count. */
   measureTree(path: string, signal: AbortSignal): Promise<TreeBytes>;
   /**

@@ -1,4 +1,5 @@
 import type { LayerId } from "../id.ts";
+import type { Progress } from "./files.ts";
 import type { MountRequest } from "./kernel.ts";
 
 /** What a driver can do beyond the contract. APIs, services and tests read this; nobody asks a driver's name. */
@@ -59,6 +60,8 @@ export interface NewLayer {
   /** Most bytes of its content; null: no limit. */
   readonly sizeBytes: number | null;
   readonly owner: RootOwner;
+  /** Hears how far the copying of a parent is, from drivers without `traits.instantClones`, as far as they know. */
+  readonly progress?: Progress;
 }
 
 /** Room of the file system under a pool, in bytes. */
@@ -119,9 +122,9 @@ export interface StorageDriver {
   /**
    * 14. `as` is a committed copy of `active` as it is now; `active` goes on. With `liveSnapshots` false only of a layer
    *     that nobody has mounted: what the driver sees mounted is `failed_precondition`. Without `layers`: `unimplemented`.
-   *     Without `independentLayers` the parent of `active` may be `as` from then on.
+   *     Without `independentLayers` the parent of `active` may be `as` from then on. `progress` as in {@link NewLayer}.
    */
-  snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
+  snapshot(active: LayerId, as: LayerId, signal: AbortSignal, progress?: Progress): Promise<void>;
   /**
    * 15. Absent is success. A layer that is a parent: with `independentLayers` its children stay whole, and go on
    *     naming it; without: `failed_precondition`, naming one child.

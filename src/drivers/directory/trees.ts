@@ -10,7 +10,7 @@ import type {
 import { flushFileSystem } from "../shared/flush.ts";
 import { PoolDirectory, type PoolPast } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
-import type { Trees } from "../shared/trees.ts";
+import type { CopyOptions, Trees } from "../shared/trees.ts";
 
 /** Plain directories on any file system. */
 export class DirectoryTrees implements Trees {
@@ -66,10 +66,10 @@ export class DirectoryTrees implements Trees {
   copy(
     source: string,
     target: string,
-    _options: { readonly readOnly: boolean },
+    { progress }: CopyOptions,
     signal: AbortSignal,
   ): Promise<void> {
-    return this.#ports.files.copyTree(source, target, signal);
+    return this.#ports.files.copyTree(source, target, signal, progress);
   }
 
   async limit(): Promise<void> {

@@ -1,6 +1,6 @@
 import { Failure } from "../../core/failure.ts";
 import type { LayerId } from "../../core/id.ts";
-import type { Files } from "../../core/ports/files.ts";
+import type { Files, Progress } from "../../core/ports/files.ts";
 import type {
   DriverFacts,
   DriverTraits,
@@ -28,7 +28,7 @@ import {
 import { Lineage } from "./lineage.ts";
 import { Settling } from "./settling.ts";
 import { Shelf, type ShelvedLayer } from "./shelf.ts";
-import type { Trees } from "./trees.ts";
+import type { CopyOptions, Trees } from "./trees.ts";
 
 /** A StorageDriver over any {@link Trees}: the contract's rules, once for all of them. */
 export class TreeDriver implements StorageDriver {
@@ -102,7 +102,7 @@ export class TreeDriver implements StorageDriver {
   }
 
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
-    const { parent, sizeBytes, owner } = options;
+    const { parent, sizeBytes, owner, progress } = options;
     const attempt = `Cannot prepare layer ${layer}`;
     const shelf = await this.#up(signal);
     ensureCanLimit(attempt, this.traits, sizeBytes);
@@ -121,7 +121,10 @@ export class TreeDriver implements StorageDriver {
       signal,
       async (content) => {
         if (parent === null) await this.#trees.create(content, owner, sizeBytes);
-        else await this.#copyParent(shelf, attempt, parent, content, { readOnly: false }, signal);
+        else {
+          const how = { readOnly: false, progress };
+          await this.#copyParent(shelf, attempt, parent, content, how, signal);
+        }
         if (this.traits.sizeLimit === false || (parent ?? sizeBytes) === null) return;
         if (parent !== null && sizeBytes !== null) {
           await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
@@ -167,7 +170,12 @@ export class TreeDriver implements StorageDriver {
     await this.#settling.settle(shelf, as);
   }
 
-  async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async snapshot(
+    active: LayerId,
+    as: LayerId,
+    signal: AbortSignal,
+    progress?: Progress,
+  ): Promise<void> {
     const attempt = `Cannot snapshot layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
     if (!this.traits.layers) throw hasNoLayers(attempt);
@@ -180,7 +188,12 @@ export class TreeDriver implements StorageDriver {
     const { record } = ensureActive(attempt, await this.#find(shelf, active));
     const copy = { ...record, sizeBytes: null, committedAs: as, committedFrom: active };
     await this.#make(shelf, as, copy, signal, (content) =>
-      this.#trees.copy(shelf.content(active), content, { readOnly: true, live: true }, signal),
+      this.#trees.copy(
+        shelf.content(active),
+        content,
+        { readOnly: true, live: true, progress },
+        signal,
+      ),
     );
   }
 
@@ -331,7 +344,7 @@ export class TreeDriver implements StorageDriver {
     attempt: string,
     parent: LayerId,
     target: string,
-    options: { readonly readOnly: boolean },
+    options: CopyOptions,
     signal: AbortSignal,
   ): Promise<void> {
     await this.#lineage.ensureParent(attempt, parent, shelf);

@@ -1,3 +1,4 @@
+import type { Progress } from "../../core/ports/files.ts";
 import type {
   DriverFacts,
   DriverTraits,
@@ -7,6 +8,13 @@ import type {
   PoolSpace,
   RootOwner,
 } from "../../core/ports/storage-driver.ts";
+
+/** How a tree is to be copied. */
+export interface CopyOptions {
+  readonly readOnly: boolean;
+  readonly live?: boolean;
+  readonly progress?: Progress | undefined;
+}
 
 /**
  * What differs between storages that keep each layer at one path, as a directory tree or what holds one: how it is made, copied, limited,
@@ -35,12 +43,7 @@ export interface Trees {
    * A copy of a tree as it is, which `live` (its layer is active) may change meanwhile: `traits.liveSnapshots` says what
    * is copied then. Only with `traits.layers`. After a failure or an abort a part may be there.
    */
-  copy(
-    source: string,
-    target: string,
-    options: { readonly readOnly: boolean; readonly live?: boolean },
-    signal: AbortSignal,
-  ): Promise<void>;
+  copy(source: string, target: string, options: CopyOptions, signal: AbortSignal): Promise<void>;
   /** How to reach the tree's root; `sealed`: its layer is not active. Absent: `path` itself is the root. */
   mounts?(
     path: string,
