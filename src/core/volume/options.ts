@@ -98,6 +98,11 @@ function parseOption(key: string, value: string): Omit<VolumeOptions, "labels"> 
       return { keep: parseKeep(value) };
     case "from":
       return { from: parseRef(value) };
+    case "branch":
+      throw new Failure(
+        "invalid_argument",
+        'Cannot use option "branch": a branch is used by its name: make it by "lagan branch create VOLUME BRANCH", then use VOLUME@BRANCH wherever a volume can be',
+      );
     default:
       throw new Failure(
         "invalid_argument",
