@@ -7,6 +7,7 @@ import {
   ENGINE_TIMEOUT_MS,
   type Engine,
   type EngineContainer,
+  type EngineSettings,
   type EngineVolume,
 } from "../core/ports/engine.ts";
 import { type ApiAnswer, DockerApi } from "./docker-api.ts";
@@ -25,6 +26,15 @@ const CONTAINERS = z.array(
 );
 const VOLUMES = z.object({
   Volumes: z.array(z.object({ Name: z.string(), Driver: z.string() })).nullish(),
+});
+const VERSION = z.object({
+  Version: z.string(),
+  Components: z.array(z.object({ Name: z.string() })).nullish(),
+});
+const INFO = z.object({
+  Driver: z.string(),
+  DriverStatus: z.array(z.tuple([z.string(), z.string()])).nullish(),
+  Plugins: z.object({ Volume: z.array(z.string()).nullish() }).nullish(),
 });
 const CONTAINER = z.object({
   Id: z.string(),
@@ -75,6 +85,19 @@ export class DockerEngine implements Engine {
   async listVolumes(signal: AbortSignal): Promise<readonly EngineVolume[]> {
     const { Volumes } = await this.#ask("/volumes", VOLUMES, signal);
     return (Volumes ?? []).map(({ Name, Driver }) => ({ name: Name, driver: Driver }));
+  }
+
+  async settings(signal: AbortSignal): Promise<EngineSettings> {
+    const { Version, Components } = await this.#ask("/version", VERSION, signal);
+    const { Driver, DriverStatus, Plugins } = await this.#ask("/info", INFO, signal);
+    const podman = (Components ?? []).some(({ Name }) => Name.startsWith("Podman"));
+    return {
+      product: podman ? "other" : "docker",
+      version: Version,
+      storageDriver: Driver,
+      driverType: (DriverStatus ?? []).find(([key]) => key === "driver-type")?.[1] ?? "",
+      volumePlugins: Plugins?.Volume ?? [],
+    };
   }
 
   async inspect(id: string, signal: AbortSignal): Promise<ContainerDetails | undefined> {

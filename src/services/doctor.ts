@@ -2,6 +2,7 @@ import { Failure } from "../core/failure.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Engine } from "../core/ports/engine.ts";
 import { formatBytes } from "../core/size.ts";
+import { examineEngines } from "./doctor-engines.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
 import { inWords, type Reconcile } from "./reconcile.ts";
@@ -32,6 +33,8 @@ interface DoctorParts {
   readonly operations: Operations;
   readonly trash: Trash;
   readonly engines: readonly Engine[];
+  /** Ours, as engines know it. */
+  readonly driverName: string;
   readonly clock: Clock;
 }
 
@@ -47,11 +50,12 @@ export class Doctor {
   async examine(signal: AbortSignal): Promise<readonly Finding[]> {
     // First, so that no check runs into a pool that has just failed: the others pass it over then.
     await this.#parts.pools.refresh(signal);
+    const { engines, driverName } = this.#parts;
     const checks: readonly [string, () => Promise<readonly Finding[]>][] = [
       ["pools", () => this.#pools(signal)],
       ["records and pools", () => this.#disagreement(signal)],
       ["operations", () => this.#operations()],
-      ["engines", () => this.#engines(signal)],
+      ["engines", () => examineEngines(engines, driverName, signal)],
       ["shadowed volumes", () => this.#shadows(signal)],
       ["trash", () => this.#trash()],
     ];
@@ -172,39 +176,6 @@ export class Doctor {
       saw: `${verb} of "${target}" has not finished (operation ${id})`,
       advice: "It is tried again every minute; the daemon's log says why it fails.",
     }));
-  }
-
-  async #engines(signal: AbortSignal): Promise<readonly Finding[]> {
-    const check = "engines";
-    const { engines } = this.#parts;
-    if (engines.length === 0) {
-      return [
-        {
-          level: "ok",
-          check,
-          saw: "none is configured or found; messages about volumes in use name processes only",
-        },
-      ];
-    }
-    return Promise.all(
-      engines.map(
-        (engine): Promise<Finding> =>
-          engine.listVolumes(signal).then(
-            (volumes): Finding => ({
-              level: "ok",
-              check,
-              saw: `${engine.address} answers and lists ${volumes.length} volumes`,
-            }),
-            (thrown: unknown): Finding => ({
-              level: "warn",
-              check,
-              saw: Failure.from(thrown).message,
-              advice:
-                "Shadowed volumes and stopped containers that use a volume cannot be seen while it does not answer.",
-            }),
-          ),
-      ),
-    );
   }
 
   async #shadows(signal: AbortSignal): Promise<readonly Finding[]> {

@@ -117,7 +117,16 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes, clock },
   });
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
-  const doctor = new Doctor({ pools, reconcile, shadows, operations, trash, engines, clock });
+  const doctor = new Doctor({
+    pools,
+    reconcile,
+    shadows,
+    operations,
+    trash,
+    engines,
+    clock,
+    driverName: DRIVER_NAME,
+  });
   const housekeeping = new Housekeeping({
     ...{ pools, operations, reconcile, trash, snapshotTrash, mounts, usage, volumes, shadows },
     ...{ history, quiet, schedules, clock, log },

@@ -4,6 +4,7 @@ import type {
   ContainerExec,
   Engine,
   EngineContainer,
+  EngineSettings,
   EngineVolume,
 } from "../core/ports/engine.ts";
 
@@ -57,6 +58,11 @@ export class SimEngine implements Engine {
 
   async listVolumes(): Promise<readonly EngineVolume[]> {
     return [...this.#containers.values()].flatMap(({ details }) => details.volumes);
+  }
+
+  async settings(): Promise<EngineSettings> {
+    const docker = { product: "docker", version: "20.10.24", storageDriver: "overlay2" } as const;
+    return { ...docker, driverType: "", volumePlugins: ["lagan", "local"] };
   }
 
   async inspect(id: string): Promise<ContainerDetails | undefined> {

@@ -135,6 +135,17 @@ describe("a command in a container", () => {
   });
 });
 
+it("an engine tells what it is, who keeps its layers, and that it has found us", async () => {
+  await engine().listVolumes(signal);
+  const settings = await engine().settings(signal);
+  expect(settings).toMatchObject({ product: "docker", storageDriver: "overlay2", driverType: "" });
+  expect(settings.version).toMatch(/^\d+\.\d+/);
+  expect(settings.volumePlugins).toEqual(expect.arrayContaining(["lagan", "local"]));
+  const findings = await shared.host.mustLagan("doctor");
+  expect(findings).toMatch(/to\s+keep\s+them\s+here/);
+  expect(findings).not.toContain("does not find the plugin");
+});
+
 it("an engine that is not there says so", async () => {
   const absent = new DockerEngine("unix:///tmp/no/such.sock");
   await expect(absent.listVolumes(signal)).rejects.toMatchObject({

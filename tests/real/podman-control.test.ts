@@ -28,6 +28,10 @@ afterAll(async () => {
   await host[Symbol.asyncDispose]();
 });
 
+it("Podman is not taken for Docker", async () => {
+  expect(await engine.settings(signal)).toMatchObject({ product: "other" });
+});
+
 it("a container of Podman's is found, stopped, started, paused and run in", async () => {
   await host.mustPodman("volume", "create", "--driver=lagan", "data");
   const id = await host.mustPodman(

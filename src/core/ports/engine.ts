@@ -30,6 +30,20 @@ export interface EngineVolume {
   readonly driver: string;
 }
 
+/** What an engine says of itself. */
+export interface EngineSettings {
+  /** `other`: Podman, and whatever else speaks Docker's API. */
+  readonly product: "docker" | "other";
+  /** As it writes it: `20.10.24+dfsg1`. */
+  readonly version: string;
+  /** Who keeps its layers: `overlay2`, `lagan`, … */
+  readonly storageDriver: string;
+  /** Of that driver: `io.containerd.snapshotter.v1` where containerd keeps them; mostly empty. */
+  readonly driverType: string;
+  /** Drivers of volumes that it has met. */
+  readonly volumePlugins: readonly string[];
+}
+
 /** What became of a command in a container. */
 export interface ContainerExec {
   readonly exitCode: number;
@@ -51,6 +65,7 @@ export interface Engine {
   listContainers(volumeName: string, signal: AbortSignal): Promise<readonly EngineContainer[]>;
   /** Every volume that the engine lists. */
   listVolumes(signal: AbortSignal): Promise<readonly EngineVolume[]>;
+  settings(signal: AbortSignal): Promise<EngineSettings>;
   /** Undefined when it is gone. */
   inspect(id: string, signal: AbortSignal): Promise<ContainerDetails | undefined>;
   /**
