@@ -15,6 +15,7 @@ import { parseConfig } from "../../src/host/config.ts";
 import { parseMountInfo } from "../../src/host/mountinfo.ts";
 import { ARCHIVE_PROPERTIES } from "./archives.ts";
 import { DOOR_PROPERTIES } from "./doors.ts";
+import { IMAGE_PROPERTIES } from "./images.ts";
 import { type Property, parsed } from "./property.ts";
 import { anyText, near, nearJson, objectNear } from "./texts.ts";
 
@@ -222,4 +223,5 @@ export const PROPERTIES: Readonly<Record<string, Property>> = {
   }),
   ...DOOR_PROPERTIES,
   ...ARCHIVE_PROPERTIES,
+  ...IMAGE_PROPERTIES,
 };
