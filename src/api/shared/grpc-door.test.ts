@@ -28,6 +28,7 @@ beforeEach(async () => {
   loads = 0;
   const works: Works<typeof IdentityService> = {
     getPluginInfo: async () => ({ name: "lagan", vendorVersion: "1", manifest: { a: "b" } }),
+    getPluginCapabilities: async () => ({ capabilities: [] }),
     probe: (request, call) => probe(request, call),
   };
   door = grpcDoor(async () => {

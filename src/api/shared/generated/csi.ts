@@ -8,20 +8,68 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { BoolValue } from "./google/protobuf/wrappers.ts";
+import { Timestamp } from "./google/protobuf/timestamp.ts";
+import { BoolValue, Int64Value } from "./google/protobuf/wrappers.ts";
 
 export const protobufPackage = "csi.v1";
 
 export const protobufFileName = "csi.proto";
 
-/** Container Storage Interface, https://github.com/container-storage-interface/spec (csi.v1). Numbers and names are the specification's. */
+/** Container Storage Interface 1.13, https://github.com/container-storage-interface/spec (csi.v1). Numbers and names are the specification's. */
+
+export const VolumeHealthErrorType = {
+  UNKNOWN_VOLUME_HEALTH_TYPE: 0,
+  DEGRADED: 1,
+  INACCESSIBLE: 2,
+  DATA_LOSS: 3,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VolumeHealthErrorType = typeof VolumeHealthErrorType[keyof typeof VolumeHealthErrorType];
+
+export namespace VolumeHealthErrorType {
+  export type UNKNOWN_VOLUME_HEALTH_TYPE = typeof VolumeHealthErrorType.UNKNOWN_VOLUME_HEALTH_TYPE;
+  export type DEGRADED = typeof VolumeHealthErrorType.DEGRADED;
+  export type INACCESSIBLE = typeof VolumeHealthErrorType.INACCESSIBLE;
+  export type DATA_LOSS = typeof VolumeHealthErrorType.DATA_LOSS;
+  export type UNRECOGNIZED = typeof VolumeHealthErrorType.UNRECOGNIZED;
+}
+
+export const StorageHealthErrorType = {
+  UNKNOWN_STORAGE_HEALTH_ERROR_TYPE: 0,
+  STORAGE_DEGRADED: 1,
+  STORAGE_UNREACHABLE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type StorageHealthErrorType = typeof StorageHealthErrorType[keyof typeof StorageHealthErrorType];
+
+export namespace StorageHealthErrorType {
+  export type UNKNOWN_STORAGE_HEALTH_ERROR_TYPE = typeof StorageHealthErrorType.UNKNOWN_STORAGE_HEALTH_ERROR_TYPE;
+  export type STORAGE_DEGRADED = typeof StorageHealthErrorType.STORAGE_DEGRADED;
+  export type STORAGE_UNREACHABLE = typeof StorageHealthErrorType.STORAGE_UNREACHABLE;
+  export type UNRECOGNIZED = typeof StorageHealthErrorType.UNRECOGNIZED;
+}
+
+export const BlockMetadataType = { UNKNOWN: 0, FIXED_LENGTH: 1, VARIABLE_LENGTH: 2, UNRECOGNIZED: -1 } as const;
+
+export type BlockMetadataType = typeof BlockMetadataType[keyof typeof BlockMetadataType];
+
+export namespace BlockMetadataType {
+  export type UNKNOWN = typeof BlockMetadataType.UNKNOWN;
+  export type FIXED_LENGTH = typeof BlockMetadataType.FIXED_LENGTH;
+  export type VARIABLE_LENGTH = typeof BlockMetadataType.VARIABLE_LENGTH;
+  export type UNRECOGNIZED = typeof BlockMetadataType.UNRECOGNIZED;
+}
 
 export interface GetPluginInfoRequest {
 }
@@ -37,11 +85,901 @@ export interface GetPluginInfoResponse_ManifestEntry {
   value: string;
 }
 
+export interface GetPluginCapabilitiesRequest {
+}
+
+export interface GetPluginCapabilitiesResponse {
+  capabilities: PluginCapability[];
+}
+
+export interface PluginCapability {
+  type: { $case: "service"; value: PluginCapability_Service } | {
+    $case: "volumeExpansion";
+    value: PluginCapability_VolumeExpansion;
+  } | undefined;
+}
+
+export interface PluginCapability_Service {
+  type: PluginCapability_Service_Type;
+}
+
+export const PluginCapability_Service_Type = {
+  UNKNOWN: 0,
+  CONTROLLER_SERVICE: 1,
+  VOLUME_ACCESSIBILITY_CONSTRAINTS: 2,
+  GROUP_CONTROLLER_SERVICE: 3,
+  SNAPSHOT_METADATA_SERVICE: 4,
+  SNAPSHOT_ACCESSIBILITY_CONSTRAINTS: 5,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type PluginCapability_Service_Type =
+  typeof PluginCapability_Service_Type[keyof typeof PluginCapability_Service_Type];
+
+export namespace PluginCapability_Service_Type {
+  export type UNKNOWN = typeof PluginCapability_Service_Type.UNKNOWN;
+  export type CONTROLLER_SERVICE = typeof PluginCapability_Service_Type.CONTROLLER_SERVICE;
+  export type VOLUME_ACCESSIBILITY_CONSTRAINTS = typeof PluginCapability_Service_Type.VOLUME_ACCESSIBILITY_CONSTRAINTS;
+  export type GROUP_CONTROLLER_SERVICE = typeof PluginCapability_Service_Type.GROUP_CONTROLLER_SERVICE;
+  export type SNAPSHOT_METADATA_SERVICE = typeof PluginCapability_Service_Type.SNAPSHOT_METADATA_SERVICE;
+  export type SNAPSHOT_ACCESSIBILITY_CONSTRAINTS =
+    typeof PluginCapability_Service_Type.SNAPSHOT_ACCESSIBILITY_CONSTRAINTS;
+  export type UNRECOGNIZED = typeof PluginCapability_Service_Type.UNRECOGNIZED;
+}
+
+export interface PluginCapability_VolumeExpansion {
+  type: PluginCapability_VolumeExpansion_Type;
+}
+
+export const PluginCapability_VolumeExpansion_Type = { UNKNOWN: 0, ONLINE: 1, OFFLINE: 2, UNRECOGNIZED: -1 } as const;
+
+export type PluginCapability_VolumeExpansion_Type =
+  typeof PluginCapability_VolumeExpansion_Type[keyof typeof PluginCapability_VolumeExpansion_Type];
+
+export namespace PluginCapability_VolumeExpansion_Type {
+  export type UNKNOWN = typeof PluginCapability_VolumeExpansion_Type.UNKNOWN;
+  export type ONLINE = typeof PluginCapability_VolumeExpansion_Type.ONLINE;
+  export type OFFLINE = typeof PluginCapability_VolumeExpansion_Type.OFFLINE;
+  export type UNRECOGNIZED = typeof PluginCapability_VolumeExpansion_Type.UNRECOGNIZED;
+}
+
 export interface ProbeRequest {
 }
 
 export interface ProbeResponse {
   ready: boolean | undefined;
+}
+
+export interface CreateVolumeRequest {
+  name: string;
+  capacityRange: CapacityRange | undefined;
+  volumeCapabilities: VolumeCapability[];
+  parameters: { [key: string]: string };
+  secrets: { [key: string]: string };
+  volumeContentSource: VolumeContentSource | undefined;
+  accessibilityRequirements: TopologyRequirement | undefined;
+  mutableParameters: { [key: string]: string };
+}
+
+export interface CreateVolumeRequest_ParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface CreateVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface CreateVolumeRequest_MutableParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface VolumeContentSource {
+  type: { $case: "snapshot"; value: VolumeContentSource_SnapshotSource } | {
+    $case: "volume";
+    value: VolumeContentSource_VolumeSource;
+  } | undefined;
+}
+
+export interface VolumeContentSource_SnapshotSource {
+  snapshotId: string;
+}
+
+export interface VolumeContentSource_VolumeSource {
+  volumeId: string;
+}
+
+export interface CreateVolumeResponse {
+  volume: Volume | undefined;
+}
+
+export interface VolumeCapability {
+  accessType: { $case: "block"; value: VolumeCapability_BlockVolume } | {
+    $case: "mount";
+    value: VolumeCapability_MountVolume;
+  } | undefined;
+  accessMode: VolumeCapability_AccessMode | undefined;
+}
+
+export interface VolumeCapability_BlockVolume {
+}
+
+export interface VolumeCapability_MountVolume {
+  fsType: string;
+  mountFlags: string[];
+  volumeMountGroup: string;
+}
+
+export interface VolumeCapability_AccessMode {
+  mode: VolumeCapability_AccessMode_Mode;
+}
+
+export const VolumeCapability_AccessMode_Mode = {
+  UNKNOWN: 0,
+  SINGLE_NODE_WRITER: 1,
+  SINGLE_NODE_READER_ONLY: 2,
+  MULTI_NODE_READER_ONLY: 3,
+  MULTI_NODE_SINGLE_WRITER: 4,
+  MULTI_NODE_MULTI_WRITER: 5,
+  SINGLE_NODE_SINGLE_WRITER: 6,
+  SINGLE_NODE_MULTI_WRITER: 7,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type VolumeCapability_AccessMode_Mode =
+  typeof VolumeCapability_AccessMode_Mode[keyof typeof VolumeCapability_AccessMode_Mode];
+
+export namespace VolumeCapability_AccessMode_Mode {
+  export type UNKNOWN = typeof VolumeCapability_AccessMode_Mode.UNKNOWN;
+  export type SINGLE_NODE_WRITER = typeof VolumeCapability_AccessMode_Mode.SINGLE_NODE_WRITER;
+  export type SINGLE_NODE_READER_ONLY = typeof VolumeCapability_AccessMode_Mode.SINGLE_NODE_READER_ONLY;
+  export type MULTI_NODE_READER_ONLY = typeof VolumeCapability_AccessMode_Mode.MULTI_NODE_READER_ONLY;
+  export type MULTI_NODE_SINGLE_WRITER = typeof VolumeCapability_AccessMode_Mode.MULTI_NODE_SINGLE_WRITER;
+  export type MULTI_NODE_MULTI_WRITER = typeof VolumeCapability_AccessMode_Mode.MULTI_NODE_MULTI_WRITER;
+  export type SINGLE_NODE_SINGLE_WRITER = typeof VolumeCapability_AccessMode_Mode.SINGLE_NODE_SINGLE_WRITER;
+  export type SINGLE_NODE_MULTI_WRITER = typeof VolumeCapability_AccessMode_Mode.SINGLE_NODE_MULTI_WRITER;
+  export type UNRECOGNIZED = typeof VolumeCapability_AccessMode_Mode.UNRECOGNIZED;
+}
+
+export interface CapacityRange {
+  requiredBytes: bigint;
+  limitBytes: bigint;
+}
+
+export interface Volume {
+  capacityBytes: bigint;
+  volumeId: string;
+  volumeContext: { [key: string]: string };
+  contentSource: VolumeContentSource | undefined;
+  accessibleTopology: Topology[];
+}
+
+export interface Volume_VolumeContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface TopologyRequirement {
+  requisite: Topology[];
+  preferred: Topology[];
+}
+
+export interface Topology {
+  segments: { [key: string]: string };
+}
+
+export interface Topology_SegmentsEntry {
+  key: string;
+  value: string;
+}
+
+export interface DeleteVolumeRequest {
+  volumeId: string;
+  secrets: { [key: string]: string };
+}
+
+export interface DeleteVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface DeleteVolumeResponse {
+}
+
+export interface ControllerPublishVolumeRequest {
+  volumeId: string;
+  nodeId: string;
+  volumeCapability: VolumeCapability | undefined;
+  readonly: boolean;
+  secrets: { [key: string]: string };
+  volumeContext: { [key: string]: string };
+}
+
+export interface ControllerPublishVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerPublishVolumeRequest_VolumeContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerPublishVolumeResponse {
+  publishContext: { [key: string]: string };
+}
+
+export interface ControllerPublishVolumeResponse_PublishContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerUnpublishVolumeRequest {
+  volumeId: string;
+  nodeId: string;
+  secrets: { [key: string]: string };
+}
+
+export interface ControllerUnpublishVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerUnpublishVolumeResponse {
+}
+
+export interface ValidateVolumeCapabilitiesRequest {
+  volumeId: string;
+  volumeContext: { [key: string]: string };
+  volumeCapabilities: VolumeCapability[];
+  parameters: { [key: string]: string };
+  secrets: { [key: string]: string };
+  mutableParameters: { [key: string]: string };
+}
+
+export interface ValidateVolumeCapabilitiesRequest_VolumeContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface ValidateVolumeCapabilitiesRequest_ParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface ValidateVolumeCapabilitiesRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ValidateVolumeCapabilitiesRequest_MutableParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface ValidateVolumeCapabilitiesResponse {
+  confirmed: ValidateVolumeCapabilitiesResponse_Confirmed | undefined;
+  message: string;
+}
+
+export interface ValidateVolumeCapabilitiesResponse_Confirmed {
+  volumeContext: { [key: string]: string };
+  volumeCapabilities: VolumeCapability[];
+  parameters: { [key: string]: string };
+  mutableParameters: { [key: string]: string };
+}
+
+export interface ValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface ValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface ValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface ListVolumesRequest {
+  maxEntries: number;
+  startingToken: string;
+}
+
+export interface ListVolumesResponse {
+  entries: ListVolumesResponse_Entry[];
+  nextToken: string;
+}
+
+export interface ListVolumesResponse_VolumeStatus {
+  publishedNodeIds: string[];
+}
+
+export interface ListVolumesResponse_Entry {
+  volume: Volume | undefined;
+  status: ListVolumesResponse_VolumeStatus | undefined;
+}
+
+export interface ControllerListVolumeHealthRequest {
+  maxEntries: number;
+  startingToken: string;
+  secrets: { [key: string]: string };
+}
+
+export interface ControllerListVolumeHealthRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerListVolumeHealthResponse {
+  entries: VolumeHealth[];
+  nextToken: string;
+}
+
+export interface VolumeHealth {
+  volumeId: string;
+  healthStatuses: VolumeHealth_VolumeHealthEntry[];
+}
+
+export interface VolumeHealth_VolumeHealthEntry {
+  status: VolumeHealthErrorType;
+  reason: string;
+  message: string;
+}
+
+export interface ControllerGetVolumeHealthRequest {
+  volumeId: string;
+  secrets: { [key: string]: string };
+}
+
+export interface ControllerGetVolumeHealthRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerGetVolumeHealthResponse {
+  volumeHealth: VolumeHealth | undefined;
+}
+
+export interface ControllerGetVolumeRequest {
+  volumeId: string;
+}
+
+export interface ControllerGetVolumeResponse {
+  volume: Volume | undefined;
+  status: ControllerGetVolumeResponse_VolumeStatus | undefined;
+}
+
+export interface ControllerGetVolumeResponse_VolumeStatus {
+  publishedNodeIds: string[];
+}
+
+export interface ControllerModifyVolumeRequest {
+  volumeId: string;
+  secrets: { [key: string]: string };
+  mutableParameters: { [key: string]: string };
+}
+
+export interface ControllerModifyVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerModifyVolumeRequest_MutableParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerModifyVolumeResponse {
+}
+
+export interface GetCapacityRequest {
+  volumeCapabilities: VolumeCapability[];
+  parameters: { [key: string]: string };
+  accessibleTopology: Topology | undefined;
+}
+
+export interface GetCapacityRequest_ParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface GetCapacityResponse {
+  availableCapacity: bigint;
+  maximumVolumeSize: bigint | undefined;
+  minimumVolumeSize: bigint | undefined;
+}
+
+export interface ControllerGetCapabilitiesRequest {
+}
+
+export interface ControllerGetCapabilitiesResponse {
+  capabilities: ControllerServiceCapability[];
+}
+
+export interface ControllerServiceCapability {
+  type: { $case: "rpc"; value: ControllerServiceCapability_RPC } | undefined;
+}
+
+export interface ControllerServiceCapability_RPC {
+  type: ControllerServiceCapability_RPC_Type;
+}
+
+export const ControllerServiceCapability_RPC_Type = {
+  UNKNOWN: 0,
+  CREATE_DELETE_VOLUME: 1,
+  PUBLISH_UNPUBLISH_VOLUME: 2,
+  LIST_VOLUMES: 3,
+  GET_CAPACITY: 4,
+  CREATE_DELETE_SNAPSHOT: 5,
+  LIST_SNAPSHOTS: 6,
+  CLONE_VOLUME: 7,
+  PUBLISH_READONLY: 8,
+  EXPAND_VOLUME: 9,
+  LIST_VOLUMES_PUBLISHED_NODES: 10,
+  GET_VOLUME: 12,
+  SINGLE_NODE_MULTI_WRITER: 13,
+  MODIFY_VOLUME: 14,
+  GET_SNAPSHOT: 15,
+  GET_VOLUME_HEALTH: 16,
+  LIST_VOLUME_HEALTH: 17,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type ControllerServiceCapability_RPC_Type =
+  typeof ControllerServiceCapability_RPC_Type[keyof typeof ControllerServiceCapability_RPC_Type];
+
+export namespace ControllerServiceCapability_RPC_Type {
+  export type UNKNOWN = typeof ControllerServiceCapability_RPC_Type.UNKNOWN;
+  export type CREATE_DELETE_VOLUME = typeof ControllerServiceCapability_RPC_Type.CREATE_DELETE_VOLUME;
+  export type PUBLISH_UNPUBLISH_VOLUME = typeof ControllerServiceCapability_RPC_Type.PUBLISH_UNPUBLISH_VOLUME;
+  export type LIST_VOLUMES = typeof ControllerServiceCapability_RPC_Type.LIST_VOLUMES;
+  export type GET_CAPACITY = typeof ControllerServiceCapability_RPC_Type.GET_CAPACITY;
+  export type CREATE_DELETE_SNAPSHOT = typeof ControllerServiceCapability_RPC_Type.CREATE_DELETE_SNAPSHOT;
+  export type LIST_SNAPSHOTS = typeof ControllerServiceCapability_RPC_Type.LIST_SNAPSHOTS;
+  export type CLONE_VOLUME = typeof ControllerServiceCapability_RPC_Type.CLONE_VOLUME;
+  export type PUBLISH_READONLY = typeof ControllerServiceCapability_RPC_Type.PUBLISH_READONLY;
+  export type EXPAND_VOLUME = typeof ControllerServiceCapability_RPC_Type.EXPAND_VOLUME;
+  export type LIST_VOLUMES_PUBLISHED_NODES = typeof ControllerServiceCapability_RPC_Type.LIST_VOLUMES_PUBLISHED_NODES;
+  export type GET_VOLUME = typeof ControllerServiceCapability_RPC_Type.GET_VOLUME;
+  export type SINGLE_NODE_MULTI_WRITER = typeof ControllerServiceCapability_RPC_Type.SINGLE_NODE_MULTI_WRITER;
+  export type MODIFY_VOLUME = typeof ControllerServiceCapability_RPC_Type.MODIFY_VOLUME;
+  export type GET_SNAPSHOT = typeof ControllerServiceCapability_RPC_Type.GET_SNAPSHOT;
+  export type GET_VOLUME_HEALTH = typeof ControllerServiceCapability_RPC_Type.GET_VOLUME_HEALTH;
+  export type LIST_VOLUME_HEALTH = typeof ControllerServiceCapability_RPC_Type.LIST_VOLUME_HEALTH;
+  export type UNRECOGNIZED = typeof ControllerServiceCapability_RPC_Type.UNRECOGNIZED;
+}
+
+export interface CreateSnapshotRequest {
+  sourceVolumeId: string;
+  name: string;
+  secrets: { [key: string]: string };
+  parameters: { [key: string]: string };
+  accessibilityRequirements: TopologyRequirement | undefined;
+}
+
+export interface CreateSnapshotRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface CreateSnapshotRequest_ParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface CreateSnapshotResponse {
+  snapshot: Snapshot | undefined;
+}
+
+export interface Snapshot {
+  sizeBytes: bigint;
+  snapshotId: string;
+  sourceVolumeId: string;
+  creationTime: Timestamp | undefined;
+  readyToUse: boolean;
+  groupSnapshotId: string;
+  accessibleTopology: Topology[];
+}
+
+export interface DeleteSnapshotRequest {
+  snapshotId: string;
+  secrets: { [key: string]: string };
+}
+
+export interface DeleteSnapshotRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface DeleteSnapshotResponse {
+}
+
+export interface ListSnapshotsRequest {
+  maxEntries: number;
+  startingToken: string;
+  sourceVolumeId: string;
+  snapshotId: string;
+  secrets: { [key: string]: string };
+}
+
+export interface ListSnapshotsRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ListSnapshotsResponse {
+  entries: ListSnapshotsResponse_Entry[];
+  nextToken: string;
+}
+
+export interface ListSnapshotsResponse_Entry {
+  snapshot: Snapshot | undefined;
+}
+
+export interface GetSnapshotRequest {
+  snapshotId: string;
+  secrets: { [key: string]: string };
+}
+
+export interface GetSnapshotRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface GetSnapshotResponse {
+  snapshot: Snapshot | undefined;
+}
+
+export interface ControllerExpandVolumeRequest {
+  volumeId: string;
+  capacityRange: CapacityRange | undefined;
+  secrets: { [key: string]: string };
+  volumeCapability: VolumeCapability | undefined;
+}
+
+export interface ControllerExpandVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface ControllerExpandVolumeResponse {
+  capacityBytes: bigint;
+  nodeExpansionRequired: boolean;
+}
+
+export interface NodeStageVolumeRequest {
+  volumeId: string;
+  publishContext: { [key: string]: string };
+  stagingTargetPath: string;
+  volumeCapability: VolumeCapability | undefined;
+  secrets: { [key: string]: string };
+  volumeContext: { [key: string]: string };
+}
+
+export interface NodeStageVolumeRequest_PublishContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeStageVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeStageVolumeRequest_VolumeContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeStageVolumeResponse {
+}
+
+export interface NodeUnstageVolumeRequest {
+  volumeId: string;
+  stagingTargetPath: string;
+}
+
+export interface NodeUnstageVolumeResponse {
+}
+
+export interface NodePublishVolumeRequest {
+  volumeId: string;
+  publishContext: { [key: string]: string };
+  stagingTargetPath: string;
+  targetPath: string;
+  volumeCapability: VolumeCapability | undefined;
+  readonly: boolean;
+  secrets: { [key: string]: string };
+  volumeContext: { [key: string]: string };
+}
+
+export interface NodePublishVolumeRequest_PublishContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodePublishVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodePublishVolumeRequest_VolumeContextEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodePublishVolumeResponse {
+}
+
+export interface NodeUnpublishVolumeRequest {
+  volumeId: string;
+  targetPath: string;
+}
+
+export interface NodeUnpublishVolumeResponse {
+}
+
+export interface NodeGetVolumeStatsRequest {
+  volumeId: string;
+  volumePath: string;
+  stagingTargetPath: string;
+}
+
+export interface NodeGetVolumeStatsResponse {
+  usage: VolumeUsage[];
+}
+
+export interface VolumeUsage {
+  available: bigint;
+  total: bigint;
+  used: bigint;
+  unit: VolumeUsage_Unit;
+}
+
+export const VolumeUsage_Unit = { UNKNOWN: 0, BYTES: 1, INODES: 2, UNRECOGNIZED: -1 } as const;
+
+export type VolumeUsage_Unit = typeof VolumeUsage_Unit[keyof typeof VolumeUsage_Unit];
+
+export namespace VolumeUsage_Unit {
+  export type UNKNOWN = typeof VolumeUsage_Unit.UNKNOWN;
+  export type BYTES = typeof VolumeUsage_Unit.BYTES;
+  export type INODES = typeof VolumeUsage_Unit.INODES;
+  export type UNRECOGNIZED = typeof VolumeUsage_Unit.UNRECOGNIZED;
+}
+
+export interface NodeGetVolumeHealthRequest {
+  volumeId: string;
+  volumePublishPath: string;
+  stagingTargetPath: string;
+}
+
+export interface NodeGetVolumeHealthResponse {
+  volumeHealth: VolumeHealth | undefined;
+}
+
+export interface NodeGetStorageHealthRequest {
+  secrets: { [key: string]: string };
+}
+
+export interface NodeGetStorageHealthRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeGetStorageHealthResponse {
+  backendHealth: NodeGetStorageHealthResponse_StorageBackendHealth[];
+}
+
+export interface NodeGetStorageHealthResponse_StorageBackendHealth {
+  status: StorageHealthErrorType;
+  reason: string;
+  message: string;
+  volumeCapability: VolumeCapability | undefined;
+}
+
+export interface NodeGetCapabilitiesRequest {
+}
+
+export interface NodeGetCapabilitiesResponse {
+  capabilities: NodeServiceCapability[];
+}
+
+export interface NodeServiceCapability {
+  type: { $case: "rpc"; value: NodeServiceCapability_RPC } | undefined;
+}
+
+export interface NodeServiceCapability_RPC {
+  type: NodeServiceCapability_RPC_Type;
+}
+
+export const NodeServiceCapability_RPC_Type = {
+  UNKNOWN: 0,
+  STAGE_UNSTAGE_VOLUME: 1,
+  GET_VOLUME_STATS: 2,
+  EXPAND_VOLUME: 3,
+  SINGLE_NODE_MULTI_WRITER: 5,
+  VOLUME_MOUNT_GROUP: 6,
+  GET_VOLUME_HEALTH: 7,
+  GET_STORAGE_HEALTH: 8,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type NodeServiceCapability_RPC_Type =
+  typeof NodeServiceCapability_RPC_Type[keyof typeof NodeServiceCapability_RPC_Type];
+
+export namespace NodeServiceCapability_RPC_Type {
+  export type UNKNOWN = typeof NodeServiceCapability_RPC_Type.UNKNOWN;
+  export type STAGE_UNSTAGE_VOLUME = typeof NodeServiceCapability_RPC_Type.STAGE_UNSTAGE_VOLUME;
+  export type GET_VOLUME_STATS = typeof NodeServiceCapability_RPC_Type.GET_VOLUME_STATS;
+  export type EXPAND_VOLUME = typeof NodeServiceCapability_RPC_Type.EXPAND_VOLUME;
+  export type SINGLE_NODE_MULTI_WRITER = typeof NodeServiceCapability_RPC_Type.SINGLE_NODE_MULTI_WRITER;
+  export type VOLUME_MOUNT_GROUP = typeof NodeServiceCapability_RPC_Type.VOLUME_MOUNT_GROUP;
+  export type GET_VOLUME_HEALTH = typeof NodeServiceCapability_RPC_Type.GET_VOLUME_HEALTH;
+  export type GET_STORAGE_HEALTH = typeof NodeServiceCapability_RPC_Type.GET_STORAGE_HEALTH;
+  export type UNRECOGNIZED = typeof NodeServiceCapability_RPC_Type.UNRECOGNIZED;
+}
+
+export interface NodeGetInfoRequest {
+}
+
+export interface NodeGetInfoResponse {
+  nodeId: string;
+  maxVolumesPerNode: bigint;
+  accessibleTopology: Topology | undefined;
+}
+
+export interface NodeExpandVolumeRequest {
+  volumeId: string;
+  volumePath: string;
+  capacityRange: CapacityRange | undefined;
+  stagingTargetPath: string;
+  volumeCapability: VolumeCapability | undefined;
+  secrets: { [key: string]: string };
+}
+
+export interface NodeExpandVolumeRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface NodeExpandVolumeResponse {
+  capacityBytes: bigint;
+}
+
+export interface GroupControllerGetCapabilitiesRequest {
+}
+
+export interface GroupControllerGetCapabilitiesResponse {
+  capabilities: GroupControllerServiceCapability[];
+}
+
+export interface GroupControllerServiceCapability {
+  type: { $case: "rpc"; value: GroupControllerServiceCapability_RPC } | undefined;
+}
+
+export interface GroupControllerServiceCapability_RPC {
+  type: GroupControllerServiceCapability_RPC_Type;
+}
+
+export const GroupControllerServiceCapability_RPC_Type = {
+  UNKNOWN: 0,
+  CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT: 1,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type GroupControllerServiceCapability_RPC_Type =
+  typeof GroupControllerServiceCapability_RPC_Type[keyof typeof GroupControllerServiceCapability_RPC_Type];
+
+export namespace GroupControllerServiceCapability_RPC_Type {
+  export type UNKNOWN = typeof GroupControllerServiceCapability_RPC_Type.UNKNOWN;
+  export type CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT =
+    typeof GroupControllerServiceCapability_RPC_Type.CREATE_DELETE_GET_VOLUME_GROUP_SNAPSHOT;
+  export type UNRECOGNIZED = typeof GroupControllerServiceCapability_RPC_Type.UNRECOGNIZED;
+}
+
+export interface CreateVolumeGroupSnapshotRequest {
+  name: string;
+  sourceVolumeIds: string[];
+  secrets: { [key: string]: string };
+  parameters: { [key: string]: string };
+}
+
+export interface CreateVolumeGroupSnapshotRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface CreateVolumeGroupSnapshotRequest_ParametersEntry {
+  key: string;
+  value: string;
+}
+
+export interface CreateVolumeGroupSnapshotResponse {
+  groupSnapshot: VolumeGroupSnapshot | undefined;
+}
+
+export interface VolumeGroupSnapshot {
+  groupSnapshotId: string;
+  snapshots: Snapshot[];
+  creationTime: Timestamp | undefined;
+  readyToUse: boolean;
+}
+
+export interface DeleteVolumeGroupSnapshotRequest {
+  groupSnapshotId: string;
+  snapshotIds: string[];
+  secrets: { [key: string]: string };
+}
+
+export interface DeleteVolumeGroupSnapshotRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface DeleteVolumeGroupSnapshotResponse {
+}
+
+export interface GetVolumeGroupSnapshotRequest {
+  groupSnapshotId: string;
+  snapshotIds: string[];
+  secrets: { [key: string]: string };
+}
+
+export interface GetVolumeGroupSnapshotRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface GetVolumeGroupSnapshotResponse {
+  groupSnapshot: VolumeGroupSnapshot | undefined;
+}
+
+export interface BlockMetadata {
+  byteOffset: bigint;
+  sizeBytes: bigint;
+}
+
+export interface GetMetadataAllocatedRequest {
+  snapshotId: string;
+  startingOffset: bigint;
+  maxResults: number;
+  secrets: { [key: string]: string };
+}
+
+export interface GetMetadataAllocatedRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface GetMetadataAllocatedResponse {
+  blockMetadataType: BlockMetadataType;
+  volumeCapacityBytes: bigint;
+  blockMetadata: BlockMetadata[];
+}
+
+export interface GetMetadataDeltaRequest {
+  baseSnapshotId: string;
+  targetSnapshotId: string;
+  startingOffset: bigint;
+  maxResults: number;
+  secrets: { [key: string]: string };
+}
+
+export interface GetMetadataDeltaRequest_SecretsEntry {
+  key: string;
+  value: string;
+}
+
+export interface GetMetadataDeltaResponse {
+  blockMetadataType: BlockMetadataType;
+  volumeCapacityBytes: bigint;
+  blockMetadata: BlockMetadata[];
 }
 
 function createBaseGetPluginInfoRequest(): GetPluginInfoRequest {
@@ -207,6 +1145,241 @@ export const GetPluginInfoResponse_ManifestEntry: MessageFns<GetPluginInfoRespon
   },
 };
 
+function createBaseGetPluginCapabilitiesRequest(): GetPluginCapabilitiesRequest {
+  return {};
+}
+
+export const GetPluginCapabilitiesRequest: MessageFns<GetPluginCapabilitiesRequest> = {
+  encode(_: GetPluginCapabilitiesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetPluginCapabilitiesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetPluginCapabilitiesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetPluginCapabilitiesResponse(): GetPluginCapabilitiesResponse {
+  return { capabilities: [] };
+}
+
+export const GetPluginCapabilitiesResponse: MessageFns<GetPluginCapabilitiesResponse> = {
+  encode(message: GetPluginCapabilitiesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.capabilities) {
+      PluginCapability.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetPluginCapabilitiesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetPluginCapabilitiesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.capabilities.push(PluginCapability.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePluginCapability(): PluginCapability {
+  return { type: undefined };
+}
+
+export const PluginCapability: MessageFns<PluginCapability> = {
+  encode(message: PluginCapability, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.type?.$case) {
+      case "service":
+        PluginCapability_Service.encode(message.type.value, writer.uint32(10).fork()).join();
+        break;
+      case "volumeExpansion":
+        PluginCapability_VolumeExpansion.encode(message.type.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PluginCapability {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePluginCapability();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = { $case: "service", value: PluginCapability_Service.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = {
+              $case: "volumeExpansion",
+              value: PluginCapability_VolumeExpansion.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePluginCapability_Service(): PluginCapability_Service {
+  return { type: 0 };
+}
+
+export const PluginCapability_Service: MessageFns<PluginCapability_Service> = {
+  encode(message: PluginCapability_Service, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PluginCapability_Service {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePluginCapability_Service();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePluginCapability_VolumeExpansion(): PluginCapability_VolumeExpansion {
+  return { type: 0 };
+}
+
+export const PluginCapability_VolumeExpansion: MessageFns<PluginCapability_VolumeExpansion> = {
+  encode(message: PluginCapability_VolumeExpansion, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PluginCapability_VolumeExpansion {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePluginCapability_VolumeExpansion();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseProbeRequest(): ProbeRequest {
   return {};
 }
@@ -288,6 +1461,8378 @@ export const ProbeResponse: MessageFns<ProbeResponse> = {
   },
 };
 
+function createBaseCreateVolumeRequest(): CreateVolumeRequest {
+  return {
+    name: "",
+    capacityRange: undefined,
+    volumeCapabilities: [],
+    parameters: {},
+    secrets: {},
+    volumeContentSource: undefined,
+    accessibilityRequirements: undefined,
+    mutableParameters: {},
+  };
+}
+
+export const CreateVolumeRequest: MessageFns<CreateVolumeRequest> = {
+  encode(message: CreateVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.capacityRange !== undefined) {
+      CapacityRange.encode(message.capacityRange, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.volumeCapabilities) {
+      VolumeCapability.encode(v!, writer.uint32(26).fork()).join();
+    }
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, string]) => {
+      CreateVolumeRequest_ParametersEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      CreateVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    if (message.volumeContentSource !== undefined) {
+      VolumeContentSource.encode(message.volumeContentSource, writer.uint32(50).fork()).join();
+    }
+    if (message.accessibilityRequirements !== undefined) {
+      TopologyRequirement.encode(message.accessibilityRequirements, writer.uint32(58).fork()).join();
+    }
+    globalThis.Object.entries(message.mutableParameters).forEach(([key, value]: [string, string]) => {
+      CreateVolumeRequest_MutableParametersEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.capacityRange = CapacityRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volumeCapabilities.push(VolumeCapability.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = CreateVolumeRequest_ParametersEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.parameters[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = CreateVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.secrets[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.volumeContentSource = VolumeContentSource.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.accessibilityRequirements = TopologyRequirement.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            const entry8 = CreateVolumeRequest_MutableParametersEntry.decode(reader, reader.uint32());
+            if (entry8.value !== undefined) {
+              message.mutableParameters[entry8.key] = entry8.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateVolumeRequest_ParametersEntry(): CreateVolumeRequest_ParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateVolumeRequest_ParametersEntry: MessageFns<CreateVolumeRequest_ParametersEntry> = {
+  encode(message: CreateVolumeRequest_ParametersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeRequest_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeRequest_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateVolumeRequest_SecretsEntry(): CreateVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateVolumeRequest_SecretsEntry: MessageFns<CreateVolumeRequest_SecretsEntry> = {
+  encode(message: CreateVolumeRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateVolumeRequest_MutableParametersEntry(): CreateVolumeRequest_MutableParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateVolumeRequest_MutableParametersEntry: MessageFns<CreateVolumeRequest_MutableParametersEntry> = {
+  encode(message: CreateVolumeRequest_MutableParametersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeRequest_MutableParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeRequest_MutableParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeContentSource(): VolumeContentSource {
+  return { type: undefined };
+}
+
+export const VolumeContentSource: MessageFns<VolumeContentSource> = {
+  encode(message: VolumeContentSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.type?.$case) {
+      case "snapshot":
+        VolumeContentSource_SnapshotSource.encode(message.type.value, writer.uint32(10).fork()).join();
+        break;
+      case "volume":
+        VolumeContentSource_VolumeSource.encode(message.type.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeContentSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeContentSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = {
+              $case: "snapshot",
+              value: VolumeContentSource_SnapshotSource.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.type = { $case: "volume", value: VolumeContentSource_VolumeSource.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeContentSource_SnapshotSource(): VolumeContentSource_SnapshotSource {
+  return { snapshotId: "" };
+}
+
+export const VolumeContentSource_SnapshotSource: MessageFns<VolumeContentSource_SnapshotSource> = {
+  encode(message: VolumeContentSource_SnapshotSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotId !== "") {
+      writer.uint32(10).string(message.snapshotId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeContentSource_SnapshotSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeContentSource_SnapshotSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeContentSource_VolumeSource(): VolumeContentSource_VolumeSource {
+  return { volumeId: "" };
+}
+
+export const VolumeContentSource_VolumeSource: MessageFns<VolumeContentSource_VolumeSource> = {
+  encode(message: VolumeContentSource_VolumeSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeContentSource_VolumeSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeContentSource_VolumeSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateVolumeResponse(): CreateVolumeResponse {
+  return { volume: undefined };
+}
+
+export const CreateVolumeResponse: MessageFns<CreateVolumeResponse> = {
+  encode(message: CreateVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volume !== undefined) {
+      Volume.encode(message.volume, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volume = Volume.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeCapability(): VolumeCapability {
+  return { accessType: undefined, accessMode: undefined };
+}
+
+export const VolumeCapability: MessageFns<VolumeCapability> = {
+  encode(message: VolumeCapability, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.accessType?.$case) {
+      case "block":
+        VolumeCapability_BlockVolume.encode(message.accessType.value, writer.uint32(10).fork()).join();
+        break;
+      case "mount":
+        VolumeCapability_MountVolume.encode(message.accessType.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    if (message.accessMode !== undefined) {
+      VolumeCapability_AccessMode.encode(message.accessMode, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeCapability {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeCapability();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accessType = {
+              $case: "block",
+              value: VolumeCapability_BlockVolume.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.accessType = {
+              $case: "mount",
+              value: VolumeCapability_MountVolume.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.accessMode = VolumeCapability_AccessMode.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeCapability_BlockVolume(): VolumeCapability_BlockVolume {
+  return {};
+}
+
+export const VolumeCapability_BlockVolume: MessageFns<VolumeCapability_BlockVolume> = {
+  encode(_: VolumeCapability_BlockVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeCapability_BlockVolume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeCapability_BlockVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeCapability_MountVolume(): VolumeCapability_MountVolume {
+  return { fsType: "", mountFlags: [], volumeMountGroup: "" };
+}
+
+export const VolumeCapability_MountVolume: MessageFns<VolumeCapability_MountVolume> = {
+  encode(message: VolumeCapability_MountVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fsType !== "") {
+      writer.uint32(10).string(message.fsType);
+    }
+    for (const v of message.mountFlags) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.volumeMountGroup !== "") {
+      writer.uint32(26).string(message.volumeMountGroup);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeCapability_MountVolume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeCapability_MountVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.fsType = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.mountFlags.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volumeMountGroup = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeCapability_AccessMode(): VolumeCapability_AccessMode {
+  return { mode: 0 };
+}
+
+export const VolumeCapability_AccessMode: MessageFns<VolumeCapability_AccessMode> = {
+  encode(message: VolumeCapability_AccessMode, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.mode !== 0) {
+      writer.uint32(8).int32(message.mode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeCapability_AccessMode {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeCapability_AccessMode();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCapacityRange(): CapacityRange {
+  return { requiredBytes: 0n, limitBytes: 0n };
+}
+
+export const CapacityRange: MessageFns<CapacityRange> = {
+  encode(message: CapacityRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requiredBytes !== 0n) {
+      if (BigInt.asIntN(64, message.requiredBytes) !== message.requiredBytes) {
+        throw new globalThis.Error("value provided for field message.requiredBytes of type int64 too large");
+      }
+      writer.uint32(8).int64(message.requiredBytes);
+    }
+    if (message.limitBytes !== 0n) {
+      if (BigInt.asIntN(64, message.limitBytes) !== message.limitBytes) {
+        throw new globalThis.Error("value provided for field message.limitBytes of type int64 too large");
+      }
+      writer.uint32(16).int64(message.limitBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CapacityRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCapacityRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requiredBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limitBytes = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolume(): Volume {
+  return { capacityBytes: 0n, volumeId: "", volumeContext: {}, contentSource: undefined, accessibleTopology: [] };
+}
+
+export const Volume: MessageFns<Volume> = {
+  encode(message: Volume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.capacityBytes !== 0n) {
+      if (BigInt.asIntN(64, message.capacityBytes) !== message.capacityBytes) {
+        throw new globalThis.Error("value provided for field message.capacityBytes of type int64 too large");
+      }
+      writer.uint32(8).int64(message.capacityBytes);
+    }
+    if (message.volumeId !== "") {
+      writer.uint32(18).string(message.volumeId);
+    }
+    globalThis.Object.entries(message.volumeContext).forEach(([key, value]: [string, string]) => {
+      Volume_VolumeContextEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    if (message.contentSource !== undefined) {
+      VolumeContentSource.encode(message.contentSource, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.accessibleTopology) {
+      Topology.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Volume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.capacityBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = Volume_VolumeContextEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.volumeContext[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.contentSource = VolumeContentSource.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.accessibleTopology.push(Topology.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolume_VolumeContextEntry(): Volume_VolumeContextEntry {
+  return { key: "", value: "" };
+}
+
+export const Volume_VolumeContextEntry: MessageFns<Volume_VolumeContextEntry> = {
+  encode(message: Volume_VolumeContextEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Volume_VolumeContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolume_VolumeContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTopologyRequirement(): TopologyRequirement {
+  return { requisite: [], preferred: [] };
+}
+
+export const TopologyRequirement: MessageFns<TopologyRequirement> = {
+  encode(message: TopologyRequirement, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.requisite) {
+      Topology.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.preferred) {
+      Topology.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TopologyRequirement {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopologyRequirement();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requisite.push(Topology.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.preferred.push(Topology.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTopology(): Topology {
+  return { segments: {} };
+}
+
+export const Topology: MessageFns<Topology> = {
+  encode(message: Topology, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.segments).forEach(([key, value]: [string, string]) => {
+      Topology_SegmentsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Topology {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopology();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = Topology_SegmentsEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.segments[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTopology_SegmentsEntry(): Topology_SegmentsEntry {
+  return { key: "", value: "" };
+}
+
+export const Topology_SegmentsEntry: MessageFns<Topology_SegmentsEntry> = {
+  encode(message: Topology_SegmentsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Topology_SegmentsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTopology_SegmentsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteVolumeRequest(): DeleteVolumeRequest {
+  return { volumeId: "", secrets: {} };
+}
+
+export const DeleteVolumeRequest: MessageFns<DeleteVolumeRequest> = {
+  encode(message: DeleteVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      DeleteVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = DeleteVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.secrets[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteVolumeRequest_SecretsEntry(): DeleteVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const DeleteVolumeRequest_SecretsEntry: MessageFns<DeleteVolumeRequest_SecretsEntry> = {
+  encode(message: DeleteVolumeRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVolumeRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVolumeRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteVolumeResponse(): DeleteVolumeResponse {
+  return {};
+}
+
+export const DeleteVolumeResponse: MessageFns<DeleteVolumeResponse> = {
+  encode(_: DeleteVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerPublishVolumeRequest(): ControllerPublishVolumeRequest {
+  return { volumeId: "", nodeId: "", volumeCapability: undefined, readonly: false, secrets: {}, volumeContext: {} };
+}
+
+export const ControllerPublishVolumeRequest: MessageFns<ControllerPublishVolumeRequest> = {
+  encode(message: ControllerPublishVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    if (message.nodeId !== "") {
+      writer.uint32(18).string(message.nodeId);
+    }
+    if (message.volumeCapability !== undefined) {
+      VolumeCapability.encode(message.volumeCapability, writer.uint32(26).fork()).join();
+    }
+    if (message.readonly !== false) {
+      writer.uint32(32).bool(message.readonly);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      ControllerPublishVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    globalThis.Object.entries(message.volumeContext).forEach(([key, value]: [string, string]) => {
+      ControllerPublishVolumeRequest_VolumeContextEntry.encode({ key: key as any, value }, writer.uint32(50).fork())
+        .join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerPublishVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerPublishVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volumeCapability = VolumeCapability.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.readonly = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = ControllerPublishVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.secrets[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = ControllerPublishVolumeRequest_VolumeContextEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.volumeContext[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerPublishVolumeRequest_SecretsEntry(): ControllerPublishVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerPublishVolumeRequest_SecretsEntry: MessageFns<ControllerPublishVolumeRequest_SecretsEntry> = {
+  encode(
+    message: ControllerPublishVolumeRequest_SecretsEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerPublishVolumeRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerPublishVolumeRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerPublishVolumeRequest_VolumeContextEntry(): ControllerPublishVolumeRequest_VolumeContextEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerPublishVolumeRequest_VolumeContextEntry: MessageFns<
+  ControllerPublishVolumeRequest_VolumeContextEntry
+> = {
+  encode(
+    message: ControllerPublishVolumeRequest_VolumeContextEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerPublishVolumeRequest_VolumeContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerPublishVolumeRequest_VolumeContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerPublishVolumeResponse(): ControllerPublishVolumeResponse {
+  return { publishContext: {} };
+}
+
+export const ControllerPublishVolumeResponse: MessageFns<ControllerPublishVolumeResponse> = {
+  encode(message: ControllerPublishVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.publishContext).forEach(([key, value]: [string, string]) => {
+      ControllerPublishVolumeResponse_PublishContextEntry.encode({ key: key as any, value }, writer.uint32(10).fork())
+        .join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerPublishVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerPublishVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = ControllerPublishVolumeResponse_PublishContextEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.publishContext[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerPublishVolumeResponse_PublishContextEntry(): ControllerPublishVolumeResponse_PublishContextEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerPublishVolumeResponse_PublishContextEntry: MessageFns<
+  ControllerPublishVolumeResponse_PublishContextEntry
+> = {
+  encode(
+    message: ControllerPublishVolumeResponse_PublishContextEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerPublishVolumeResponse_PublishContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerPublishVolumeResponse_PublishContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerUnpublishVolumeRequest(): ControllerUnpublishVolumeRequest {
+  return { volumeId: "", nodeId: "", secrets: {} };
+}
+
+export const ControllerUnpublishVolumeRequest: MessageFns<ControllerUnpublishVolumeRequest> = {
+  encode(message: ControllerUnpublishVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    if (message.nodeId !== "") {
+      writer.uint32(18).string(message.nodeId);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      ControllerUnpublishVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerUnpublishVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerUnpublishVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = ControllerUnpublishVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.secrets[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerUnpublishVolumeRequest_SecretsEntry(): ControllerUnpublishVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerUnpublishVolumeRequest_SecretsEntry: MessageFns<ControllerUnpublishVolumeRequest_SecretsEntry> =
+  {
+    encode(
+      message: ControllerUnpublishVolumeRequest_SecretsEntry,
+      writer: BinaryWriter = new BinaryWriter(),
+    ): BinaryWriter {
+      if (message.key !== "") {
+        writer.uint32(10).string(message.key);
+      }
+      if (message.value !== "") {
+        writer.uint32(18).string(message.value);
+      }
+      return writer;
+    },
+
+    decode(input: BinaryReader | Uint8Array, length?: number): ControllerUnpublishVolumeRequest_SecretsEntry {
+      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+      if (previousRecursionDepth >= 100) {
+        throw new globalThis.Error("protobuf decode recursion limit exceeded");
+      }
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+      try {
+        const end = length === undefined ? reader.len : reader.pos + length;
+        const message = createBaseControllerUnpublishVolumeRequest_SecretsEntry();
+        while (reader.pos < end) {
+          const tag = reader.uint32();
+          switch (tag >>> 3) {
+            case 1: {
+              if (tag !== 10) {
+                break;
+              }
+
+              message.key = reader.string();
+              continue;
+            }
+            case 2: {
+              if (tag !== 18) {
+                break;
+              }
+
+              message.value = reader.string();
+              continue;
+            }
+          }
+          if ((tag & 7) === 4 || tag === 0) {
+            break;
+          }
+          reader.skip(tag & 7);
+        }
+        return message;
+      } finally {
+        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+      }
+    },
+  };
+
+function createBaseControllerUnpublishVolumeResponse(): ControllerUnpublishVolumeResponse {
+  return {};
+}
+
+export const ControllerUnpublishVolumeResponse: MessageFns<ControllerUnpublishVolumeResponse> = {
+  encode(_: ControllerUnpublishVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerUnpublishVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerUnpublishVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesRequest(): ValidateVolumeCapabilitiesRequest {
+  return {
+    volumeId: "",
+    volumeContext: {},
+    volumeCapabilities: [],
+    parameters: {},
+    secrets: {},
+    mutableParameters: {},
+  };
+}
+
+export const ValidateVolumeCapabilitiesRequest: MessageFns<ValidateVolumeCapabilitiesRequest> = {
+  encode(message: ValidateVolumeCapabilitiesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    globalThis.Object.entries(message.volumeContext).forEach(([key, value]: [string, string]) => {
+      ValidateVolumeCapabilitiesRequest_VolumeContextEntry.encode({ key: key as any, value }, writer.uint32(18).fork())
+        .join();
+    });
+    for (const v of message.volumeCapabilities) {
+      VolumeCapability.encode(v!, writer.uint32(26).fork()).join();
+    }
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, string]) => {
+      ValidateVolumeCapabilitiesRequest_ParametersEntry.encode({ key: key as any, value }, writer.uint32(34).fork())
+        .join();
+    });
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      ValidateVolumeCapabilitiesRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(42).fork())
+        .join();
+    });
+    globalThis.Object.entries(message.mutableParameters).forEach(([key, value]: [string, string]) => {
+      ValidateVolumeCapabilitiesRequest_MutableParametersEntry.encode(
+        { key: key as any, value },
+        writer.uint32(50).fork(),
+      ).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidateVolumeCapabilitiesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = ValidateVolumeCapabilitiesRequest_VolumeContextEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.volumeContext[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volumeCapabilities.push(VolumeCapability.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = ValidateVolumeCapabilitiesRequest_ParametersEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.parameters[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = ValidateVolumeCapabilitiesRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.secrets[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = ValidateVolumeCapabilitiesRequest_MutableParametersEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.mutableParameters[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesRequest_VolumeContextEntry(): ValidateVolumeCapabilitiesRequest_VolumeContextEntry {
+  return { key: "", value: "" };
+}
+
+export const ValidateVolumeCapabilitiesRequest_VolumeContextEntry: MessageFns<
+  ValidateVolumeCapabilitiesRequest_VolumeContextEntry
+> = {
+  encode(
+    message: ValidateVolumeCapabilitiesRequest_VolumeContextEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidateVolumeCapabilitiesRequest_VolumeContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesRequest_VolumeContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesRequest_ParametersEntry(): ValidateVolumeCapabilitiesRequest_ParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const ValidateVolumeCapabilitiesRequest_ParametersEntry: MessageFns<
+  ValidateVolumeCapabilitiesRequest_ParametersEntry
+> = {
+  encode(
+    message: ValidateVolumeCapabilitiesRequest_ParametersEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidateVolumeCapabilitiesRequest_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesRequest_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesRequest_SecretsEntry(): ValidateVolumeCapabilitiesRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const ValidateVolumeCapabilitiesRequest_SecretsEntry: MessageFns<
+  ValidateVolumeCapabilitiesRequest_SecretsEntry
+> = {
+  encode(
+    message: ValidateVolumeCapabilitiesRequest_SecretsEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidateVolumeCapabilitiesRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesRequest_MutableParametersEntry(): ValidateVolumeCapabilitiesRequest_MutableParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const ValidateVolumeCapabilitiesRequest_MutableParametersEntry: MessageFns<
+  ValidateVolumeCapabilitiesRequest_MutableParametersEntry
+> = {
+  encode(
+    message: ValidateVolumeCapabilitiesRequest_MutableParametersEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidateVolumeCapabilitiesRequest_MutableParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesRequest_MutableParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesResponse(): ValidateVolumeCapabilitiesResponse {
+  return { confirmed: undefined, message: "" };
+}
+
+export const ValidateVolumeCapabilitiesResponse: MessageFns<ValidateVolumeCapabilitiesResponse> = {
+  encode(message: ValidateVolumeCapabilitiesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.confirmed !== undefined) {
+      ValidateVolumeCapabilitiesResponse_Confirmed.encode(message.confirmed, writer.uint32(10).fork()).join();
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidateVolumeCapabilitiesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.confirmed = ValidateVolumeCapabilitiesResponse_Confirmed.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesResponse_Confirmed(): ValidateVolumeCapabilitiesResponse_Confirmed {
+  return { volumeContext: {}, volumeCapabilities: [], parameters: {}, mutableParameters: {} };
+}
+
+export const ValidateVolumeCapabilitiesResponse_Confirmed: MessageFns<ValidateVolumeCapabilitiesResponse_Confirmed> = {
+  encode(
+    message: ValidateVolumeCapabilitiesResponse_Confirmed,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    globalThis.Object.entries(message.volumeContext).forEach(([key, value]: [string, string]) => {
+      ValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry.encode(
+        { key: key as any, value },
+        writer.uint32(10).fork(),
+      ).join();
+    });
+    for (const v of message.volumeCapabilities) {
+      VolumeCapability.encode(v!, writer.uint32(18).fork()).join();
+    }
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, string]) => {
+      ValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry.encode(
+        { key: key as any, value },
+        writer.uint32(26).fork(),
+      ).join();
+    });
+    globalThis.Object.entries(message.mutableParameters).forEach(([key, value]: [string, string]) => {
+      ValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry.encode(
+        { key: key as any, value },
+        writer.uint32(34).fork(),
+      ).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ValidateVolumeCapabilitiesResponse_Confirmed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesResponse_Confirmed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = ValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry.decode(
+              reader,
+              reader.uint32(),
+            );
+            if (entry1.value !== undefined) {
+              message.volumeContext[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumeCapabilities.push(VolumeCapability.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = ValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.parameters[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = ValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry.decode(
+              reader,
+              reader.uint32(),
+            );
+            if (entry4.value !== undefined) {
+              message.mutableParameters[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry(): ValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry {
+  return { key: "", value: "" };
+}
+
+export const ValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry: MessageFns<
+  ValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry
+> = {
+  encode(
+    message: ValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(
+    input: BinaryReader | Uint8Array,
+    length?: number,
+  ): ValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesResponse_Confirmed_VolumeContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry(): ValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const ValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry: MessageFns<
+  ValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry
+> = {
+  encode(
+    message: ValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(
+    input: BinaryReader | Uint8Array,
+    length?: number,
+  ): ValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesResponse_Confirmed_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry(): ValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const ValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry: MessageFns<
+  ValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry
+> = {
+  encode(
+    message: ValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(
+    input: BinaryReader | Uint8Array,
+    length?: number,
+  ): ValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseValidateVolumeCapabilitiesResponse_Confirmed_MutableParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListVolumesRequest(): ListVolumesRequest {
+  return { maxEntries: 0, startingToken: "" };
+}
+
+export const ListVolumesRequest: MessageFns<ListVolumesRequest> = {
+  encode(message: ListVolumesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxEntries !== 0) {
+      writer.uint32(8).int32(message.maxEntries);
+    }
+    if (message.startingToken !== "") {
+      writer.uint32(18).string(message.startingToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListVolumesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListVolumesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxEntries = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startingToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListVolumesResponse(): ListVolumesResponse {
+  return { entries: [], nextToken: "" };
+}
+
+export const ListVolumesResponse: MessageFns<ListVolumesResponse> = {
+  encode(message: ListVolumesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.entries) {
+      ListVolumesResponse_Entry.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextToken !== "") {
+      writer.uint32(18).string(message.nextToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListVolumesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListVolumesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entries.push(ListVolumesResponse_Entry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListVolumesResponse_VolumeStatus(): ListVolumesResponse_VolumeStatus {
+  return { publishedNodeIds: [] };
+}
+
+export const ListVolumesResponse_VolumeStatus: MessageFns<ListVolumesResponse_VolumeStatus> = {
+  encode(message: ListVolumesResponse_VolumeStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.publishedNodeIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListVolumesResponse_VolumeStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListVolumesResponse_VolumeStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.publishedNodeIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListVolumesResponse_Entry(): ListVolumesResponse_Entry {
+  return { volume: undefined, status: undefined };
+}
+
+export const ListVolumesResponse_Entry: MessageFns<ListVolumesResponse_Entry> = {
+  encode(message: ListVolumesResponse_Entry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volume !== undefined) {
+      Volume.encode(message.volume, writer.uint32(10).fork()).join();
+    }
+    if (message.status !== undefined) {
+      ListVolumesResponse_VolumeStatus.encode(message.status, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListVolumesResponse_Entry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListVolumesResponse_Entry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volume = Volume.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = ListVolumesResponse_VolumeStatus.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerListVolumeHealthRequest(): ControllerListVolumeHealthRequest {
+  return { maxEntries: 0, startingToken: "", secrets: {} };
+}
+
+export const ControllerListVolumeHealthRequest: MessageFns<ControllerListVolumeHealthRequest> = {
+  encode(message: ControllerListVolumeHealthRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxEntries !== 0) {
+      writer.uint32(8).int32(message.maxEntries);
+    }
+    if (message.startingToken !== "") {
+      writer.uint32(18).string(message.startingToken);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      ControllerListVolumeHealthRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(26).fork())
+        .join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerListVolumeHealthRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerListVolumeHealthRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxEntries = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startingToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = ControllerListVolumeHealthRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.secrets[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerListVolumeHealthRequest_SecretsEntry(): ControllerListVolumeHealthRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerListVolumeHealthRequest_SecretsEntry: MessageFns<
+  ControllerListVolumeHealthRequest_SecretsEntry
+> = {
+  encode(
+    message: ControllerListVolumeHealthRequest_SecretsEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerListVolumeHealthRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerListVolumeHealthRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerListVolumeHealthResponse(): ControllerListVolumeHealthResponse {
+  return { entries: [], nextToken: "" };
+}
+
+export const ControllerListVolumeHealthResponse: MessageFns<ControllerListVolumeHealthResponse> = {
+  encode(message: ControllerListVolumeHealthResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.entries) {
+      VolumeHealth.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextToken !== "") {
+      writer.uint32(18).string(message.nextToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerListVolumeHealthResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerListVolumeHealthResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entries.push(VolumeHealth.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeHealth(): VolumeHealth {
+  return { volumeId: "", healthStatuses: [] };
+}
+
+export const VolumeHealth: MessageFns<VolumeHealth> = {
+  encode(message: VolumeHealth, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    for (const v of message.healthStatuses) {
+      VolumeHealth_VolumeHealthEntry.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeHealth {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeHealth();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.healthStatuses.push(VolumeHealth_VolumeHealthEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeHealth_VolumeHealthEntry(): VolumeHealth_VolumeHealthEntry {
+  return { status: 0, reason: "", message: "" };
+}
+
+export const VolumeHealth_VolumeHealthEntry: MessageFns<VolumeHealth_VolumeHealthEntry> = {
+  encode(message: VolumeHealth_VolumeHealthEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== 0) {
+      writer.uint32(8).int32(message.status);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeHealth_VolumeHealthEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeHealth_VolumeHealthEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerGetVolumeHealthRequest(): ControllerGetVolumeHealthRequest {
+  return { volumeId: "", secrets: {} };
+}
+
+export const ControllerGetVolumeHealthRequest: MessageFns<ControllerGetVolumeHealthRequest> = {
+  encode(message: ControllerGetVolumeHealthRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      ControllerGetVolumeHealthRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerGetVolumeHealthRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerGetVolumeHealthRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = ControllerGetVolumeHealthRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.secrets[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerGetVolumeHealthRequest_SecretsEntry(): ControllerGetVolumeHealthRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerGetVolumeHealthRequest_SecretsEntry: MessageFns<ControllerGetVolumeHealthRequest_SecretsEntry> =
+  {
+    encode(
+      message: ControllerGetVolumeHealthRequest_SecretsEntry,
+      writer: BinaryWriter = new BinaryWriter(),
+    ): BinaryWriter {
+      if (message.key !== "") {
+        writer.uint32(10).string(message.key);
+      }
+      if (message.value !== "") {
+        writer.uint32(18).string(message.value);
+      }
+      return writer;
+    },
+
+    decode(input: BinaryReader | Uint8Array, length?: number): ControllerGetVolumeHealthRequest_SecretsEntry {
+      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+      if (previousRecursionDepth >= 100) {
+        throw new globalThis.Error("protobuf decode recursion limit exceeded");
+      }
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+      try {
+        const end = length === undefined ? reader.len : reader.pos + length;
+        const message = createBaseControllerGetVolumeHealthRequest_SecretsEntry();
+        while (reader.pos < end) {
+          const tag = reader.uint32();
+          switch (tag >>> 3) {
+            case 1: {
+              if (tag !== 10) {
+                break;
+              }
+
+              message.key = reader.string();
+              continue;
+            }
+            case 2: {
+              if (tag !== 18) {
+                break;
+              }
+
+              message.value = reader.string();
+              continue;
+            }
+          }
+          if ((tag & 7) === 4 || tag === 0) {
+            break;
+          }
+          reader.skip(tag & 7);
+        }
+        return message;
+      } finally {
+        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+      }
+    },
+  };
+
+function createBaseControllerGetVolumeHealthResponse(): ControllerGetVolumeHealthResponse {
+  return { volumeHealth: undefined };
+}
+
+export const ControllerGetVolumeHealthResponse: MessageFns<ControllerGetVolumeHealthResponse> = {
+  encode(message: ControllerGetVolumeHealthResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeHealth !== undefined) {
+      VolumeHealth.encode(message.volumeHealth, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerGetVolumeHealthResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerGetVolumeHealthResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeHealth = VolumeHealth.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerGetVolumeRequest(): ControllerGetVolumeRequest {
+  return { volumeId: "" };
+}
+
+export const ControllerGetVolumeRequest: MessageFns<ControllerGetVolumeRequest> = {
+  encode(message: ControllerGetVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerGetVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerGetVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerGetVolumeResponse(): ControllerGetVolumeResponse {
+  return { volume: undefined, status: undefined };
+}
+
+export const ControllerGetVolumeResponse: MessageFns<ControllerGetVolumeResponse> = {
+  encode(message: ControllerGetVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volume !== undefined) {
+      Volume.encode(message.volume, writer.uint32(10).fork()).join();
+    }
+    if (message.status !== undefined) {
+      ControllerGetVolumeResponse_VolumeStatus.encode(message.status, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerGetVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerGetVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volume = Volume.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = ControllerGetVolumeResponse_VolumeStatus.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerGetVolumeResponse_VolumeStatus(): ControllerGetVolumeResponse_VolumeStatus {
+  return { publishedNodeIds: [] };
+}
+
+export const ControllerGetVolumeResponse_VolumeStatus: MessageFns<ControllerGetVolumeResponse_VolumeStatus> = {
+  encode(message: ControllerGetVolumeResponse_VolumeStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.publishedNodeIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerGetVolumeResponse_VolumeStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerGetVolumeResponse_VolumeStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.publishedNodeIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerModifyVolumeRequest(): ControllerModifyVolumeRequest {
+  return { volumeId: "", secrets: {}, mutableParameters: {} };
+}
+
+export const ControllerModifyVolumeRequest: MessageFns<ControllerModifyVolumeRequest> = {
+  encode(message: ControllerModifyVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      ControllerModifyVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    globalThis.Object.entries(message.mutableParameters).forEach(([key, value]: [string, string]) => {
+      ControllerModifyVolumeRequest_MutableParametersEntry.encode({ key: key as any, value }, writer.uint32(26).fork())
+        .join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerModifyVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerModifyVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = ControllerModifyVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.secrets[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = ControllerModifyVolumeRequest_MutableParametersEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.mutableParameters[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerModifyVolumeRequest_SecretsEntry(): ControllerModifyVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerModifyVolumeRequest_SecretsEntry: MessageFns<ControllerModifyVolumeRequest_SecretsEntry> = {
+  encode(message: ControllerModifyVolumeRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerModifyVolumeRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerModifyVolumeRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerModifyVolumeRequest_MutableParametersEntry(): ControllerModifyVolumeRequest_MutableParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerModifyVolumeRequest_MutableParametersEntry: MessageFns<
+  ControllerModifyVolumeRequest_MutableParametersEntry
+> = {
+  encode(
+    message: ControllerModifyVolumeRequest_MutableParametersEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerModifyVolumeRequest_MutableParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerModifyVolumeRequest_MutableParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerModifyVolumeResponse(): ControllerModifyVolumeResponse {
+  return {};
+}
+
+export const ControllerModifyVolumeResponse: MessageFns<ControllerModifyVolumeResponse> = {
+  encode(_: ControllerModifyVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerModifyVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerModifyVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetCapacityRequest(): GetCapacityRequest {
+  return { volumeCapabilities: [], parameters: {}, accessibleTopology: undefined };
+}
+
+export const GetCapacityRequest: MessageFns<GetCapacityRequest> = {
+  encode(message: GetCapacityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.volumeCapabilities) {
+      VolumeCapability.encode(v!, writer.uint32(10).fork()).join();
+    }
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, string]) => {
+      GetCapacityRequest_ParametersEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    if (message.accessibleTopology !== undefined) {
+      Topology.encode(message.accessibleTopology, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCapacityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCapacityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeCapabilities.push(VolumeCapability.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = GetCapacityRequest_ParametersEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.parameters[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.accessibleTopology = Topology.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetCapacityRequest_ParametersEntry(): GetCapacityRequest_ParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const GetCapacityRequest_ParametersEntry: MessageFns<GetCapacityRequest_ParametersEntry> = {
+  encode(message: GetCapacityRequest_ParametersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCapacityRequest_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCapacityRequest_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetCapacityResponse(): GetCapacityResponse {
+  return { availableCapacity: 0n, maximumVolumeSize: undefined, minimumVolumeSize: undefined };
+}
+
+export const GetCapacityResponse: MessageFns<GetCapacityResponse> = {
+  encode(message: GetCapacityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.availableCapacity !== 0n) {
+      if (BigInt.asIntN(64, message.availableCapacity) !== message.availableCapacity) {
+        throw new globalThis.Error("value provided for field message.availableCapacity of type int64 too large");
+      }
+      writer.uint32(8).int64(message.availableCapacity);
+    }
+    if (message.maximumVolumeSize !== undefined) {
+      Int64Value.encode({ value: message.maximumVolumeSize! }, writer.uint32(18).fork()).join();
+    }
+    if (message.minimumVolumeSize !== undefined) {
+      Int64Value.encode({ value: message.minimumVolumeSize! }, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCapacityResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCapacityResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.availableCapacity = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.maximumVolumeSize = Int64Value.decode(reader, reader.uint32()).value;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.minimumVolumeSize = Int64Value.decode(reader, reader.uint32()).value;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerGetCapabilitiesRequest(): ControllerGetCapabilitiesRequest {
+  return {};
+}
+
+export const ControllerGetCapabilitiesRequest: MessageFns<ControllerGetCapabilitiesRequest> = {
+  encode(_: ControllerGetCapabilitiesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerGetCapabilitiesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerGetCapabilitiesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerGetCapabilitiesResponse(): ControllerGetCapabilitiesResponse {
+  return { capabilities: [] };
+}
+
+export const ControllerGetCapabilitiesResponse: MessageFns<ControllerGetCapabilitiesResponse> = {
+  encode(message: ControllerGetCapabilitiesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.capabilities) {
+      ControllerServiceCapability.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerGetCapabilitiesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerGetCapabilitiesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.capabilities.push(ControllerServiceCapability.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerServiceCapability(): ControllerServiceCapability {
+  return { type: undefined };
+}
+
+export const ControllerServiceCapability: MessageFns<ControllerServiceCapability> = {
+  encode(message: ControllerServiceCapability, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.type?.$case) {
+      case "rpc":
+        ControllerServiceCapability_RPC.encode(message.type.value, writer.uint32(10).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerServiceCapability {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerServiceCapability();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = { $case: "rpc", value: ControllerServiceCapability_RPC.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerServiceCapability_RPC(): ControllerServiceCapability_RPC {
+  return { type: 0 };
+}
+
+export const ControllerServiceCapability_RPC: MessageFns<ControllerServiceCapability_RPC> = {
+  encode(message: ControllerServiceCapability_RPC, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerServiceCapability_RPC {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerServiceCapability_RPC();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateSnapshotRequest(): CreateSnapshotRequest {
+  return { sourceVolumeId: "", name: "", secrets: {}, parameters: {}, accessibilityRequirements: undefined };
+}
+
+export const CreateSnapshotRequest: MessageFns<CreateSnapshotRequest> = {
+  encode(message: CreateSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sourceVolumeId !== "") {
+      writer.uint32(10).string(message.sourceVolumeId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      CreateSnapshotRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, string]) => {
+      CreateSnapshotRequest_ParametersEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    if (message.accessibilityRequirements !== undefined) {
+      TopologyRequirement.encode(message.accessibilityRequirements, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sourceVolumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = CreateSnapshotRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.secrets[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = CreateSnapshotRequest_ParametersEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.parameters[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.accessibilityRequirements = TopologyRequirement.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateSnapshotRequest_SecretsEntry(): CreateSnapshotRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateSnapshotRequest_SecretsEntry: MessageFns<CreateSnapshotRequest_SecretsEntry> = {
+  encode(message: CreateSnapshotRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateSnapshotRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateSnapshotRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateSnapshotRequest_ParametersEntry(): CreateSnapshotRequest_ParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateSnapshotRequest_ParametersEntry: MessageFns<CreateSnapshotRequest_ParametersEntry> = {
+  encode(message: CreateSnapshotRequest_ParametersEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateSnapshotRequest_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateSnapshotRequest_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateSnapshotResponse(): CreateSnapshotResponse {
+  return { snapshot: undefined };
+}
+
+export const CreateSnapshotResponse: MessageFns<CreateSnapshotResponse> = {
+  encode(message: CreateSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshot !== undefined) {
+      Snapshot.encode(message.snapshot, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshot = Snapshot.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSnapshot(): Snapshot {
+  return {
+    sizeBytes: 0n,
+    snapshotId: "",
+    sourceVolumeId: "",
+    creationTime: undefined,
+    readyToUse: false,
+    groupSnapshotId: "",
+    accessibleTopology: [],
+  };
+}
+
+export const Snapshot: MessageFns<Snapshot> = {
+  encode(message: Snapshot, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asIntN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type int64 too large");
+      }
+      writer.uint32(8).int64(message.sizeBytes);
+    }
+    if (message.snapshotId !== "") {
+      writer.uint32(18).string(message.snapshotId);
+    }
+    if (message.sourceVolumeId !== "") {
+      writer.uint32(26).string(message.sourceVolumeId);
+    }
+    if (message.creationTime !== undefined) {
+      Timestamp.encode(message.creationTime, writer.uint32(34).fork()).join();
+    }
+    if (message.readyToUse !== false) {
+      writer.uint32(40).bool(message.readyToUse);
+    }
+    if (message.groupSnapshotId !== "") {
+      writer.uint32(50).string(message.groupSnapshotId);
+    }
+    for (const v of message.accessibleTopology) {
+      Topology.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Snapshot {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSnapshot();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sizeBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sourceVolumeId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.creationTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.readyToUse = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.groupSnapshotId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.accessibleTopology.push(Topology.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteSnapshotRequest(): DeleteSnapshotRequest {
+  return { snapshotId: "", secrets: {} };
+}
+
+export const DeleteSnapshotRequest: MessageFns<DeleteSnapshotRequest> = {
+  encode(message: DeleteSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotId !== "") {
+      writer.uint32(10).string(message.snapshotId);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      DeleteSnapshotRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = DeleteSnapshotRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.secrets[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteSnapshotRequest_SecretsEntry(): DeleteSnapshotRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const DeleteSnapshotRequest_SecretsEntry: MessageFns<DeleteSnapshotRequest_SecretsEntry> = {
+  encode(message: DeleteSnapshotRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteSnapshotRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteSnapshotRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteSnapshotResponse(): DeleteSnapshotResponse {
+  return {};
+}
+
+export const DeleteSnapshotResponse: MessageFns<DeleteSnapshotResponse> = {
+  encode(_: DeleteSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListSnapshotsRequest(): ListSnapshotsRequest {
+  return { maxEntries: 0, startingToken: "", sourceVolumeId: "", snapshotId: "", secrets: {} };
+}
+
+export const ListSnapshotsRequest: MessageFns<ListSnapshotsRequest> = {
+  encode(message: ListSnapshotsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxEntries !== 0) {
+      writer.uint32(8).int32(message.maxEntries);
+    }
+    if (message.startingToken !== "") {
+      writer.uint32(18).string(message.startingToken);
+    }
+    if (message.sourceVolumeId !== "") {
+      writer.uint32(26).string(message.sourceVolumeId);
+    }
+    if (message.snapshotId !== "") {
+      writer.uint32(34).string(message.snapshotId);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      ListSnapshotsRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSnapshotsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSnapshotsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxEntries = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.startingToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sourceVolumeId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = ListSnapshotsRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.secrets[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListSnapshotsRequest_SecretsEntry(): ListSnapshotsRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const ListSnapshotsRequest_SecretsEntry: MessageFns<ListSnapshotsRequest_SecretsEntry> = {
+  encode(message: ListSnapshotsRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSnapshotsRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSnapshotsRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListSnapshotsResponse(): ListSnapshotsResponse {
+  return { entries: [], nextToken: "" };
+}
+
+export const ListSnapshotsResponse: MessageFns<ListSnapshotsResponse> = {
+  encode(message: ListSnapshotsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.entries) {
+      ListSnapshotsResponse_Entry.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextToken !== "") {
+      writer.uint32(18).string(message.nextToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSnapshotsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSnapshotsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.entries.push(ListSnapshotsResponse_Entry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListSnapshotsResponse_Entry(): ListSnapshotsResponse_Entry {
+  return { snapshot: undefined };
+}
+
+export const ListSnapshotsResponse_Entry: MessageFns<ListSnapshotsResponse_Entry> = {
+  encode(message: ListSnapshotsResponse_Entry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshot !== undefined) {
+      Snapshot.encode(message.snapshot, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSnapshotsResponse_Entry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSnapshotsResponse_Entry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshot = Snapshot.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetSnapshotRequest(): GetSnapshotRequest {
+  return { snapshotId: "", secrets: {} };
+}
+
+export const GetSnapshotRequest: MessageFns<GetSnapshotRequest> = {
+  encode(message: GetSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotId !== "") {
+      writer.uint32(10).string(message.snapshotId);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      GetSnapshotRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = GetSnapshotRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.secrets[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetSnapshotRequest_SecretsEntry(): GetSnapshotRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const GetSnapshotRequest_SecretsEntry: MessageFns<GetSnapshotRequest_SecretsEntry> = {
+  encode(message: GetSnapshotRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSnapshotRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSnapshotRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetSnapshotResponse(): GetSnapshotResponse {
+  return { snapshot: undefined };
+}
+
+export const GetSnapshotResponse: MessageFns<GetSnapshotResponse> = {
+  encode(message: GetSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshot !== undefined) {
+      Snapshot.encode(message.snapshot, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshot = Snapshot.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerExpandVolumeRequest(): ControllerExpandVolumeRequest {
+  return { volumeId: "", capacityRange: undefined, secrets: {}, volumeCapability: undefined };
+}
+
+export const ControllerExpandVolumeRequest: MessageFns<ControllerExpandVolumeRequest> = {
+  encode(message: ControllerExpandVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    if (message.capacityRange !== undefined) {
+      CapacityRange.encode(message.capacityRange, writer.uint32(18).fork()).join();
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      ControllerExpandVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    if (message.volumeCapability !== undefined) {
+      VolumeCapability.encode(message.volumeCapability, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerExpandVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerExpandVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.capacityRange = CapacityRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = ControllerExpandVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.secrets[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.volumeCapability = VolumeCapability.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerExpandVolumeRequest_SecretsEntry(): ControllerExpandVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const ControllerExpandVolumeRequest_SecretsEntry: MessageFns<ControllerExpandVolumeRequest_SecretsEntry> = {
+  encode(message: ControllerExpandVolumeRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerExpandVolumeRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerExpandVolumeRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseControllerExpandVolumeResponse(): ControllerExpandVolumeResponse {
+  return { capacityBytes: 0n, nodeExpansionRequired: false };
+}
+
+export const ControllerExpandVolumeResponse: MessageFns<ControllerExpandVolumeResponse> = {
+  encode(message: ControllerExpandVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.capacityBytes !== 0n) {
+      if (BigInt.asIntN(64, message.capacityBytes) !== message.capacityBytes) {
+        throw new globalThis.Error("value provided for field message.capacityBytes of type int64 too large");
+      }
+      writer.uint32(8).int64(message.capacityBytes);
+    }
+    if (message.nodeExpansionRequired !== false) {
+      writer.uint32(16).bool(message.nodeExpansionRequired);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ControllerExpandVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseControllerExpandVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.capacityBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.nodeExpansionRequired = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeStageVolumeRequest(): NodeStageVolumeRequest {
+  return {
+    volumeId: "",
+    publishContext: {},
+    stagingTargetPath: "",
+    volumeCapability: undefined,
+    secrets: {},
+    volumeContext: {},
+  };
+}
+
+export const NodeStageVolumeRequest: MessageFns<NodeStageVolumeRequest> = {
+  encode(message: NodeStageVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    globalThis.Object.entries(message.publishContext).forEach(([key, value]: [string, string]) => {
+      NodeStageVolumeRequest_PublishContextEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    if (message.stagingTargetPath !== "") {
+      writer.uint32(26).string(message.stagingTargetPath);
+    }
+    if (message.volumeCapability !== undefined) {
+      VolumeCapability.encode(message.volumeCapability, writer.uint32(34).fork()).join();
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      NodeStageVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    globalThis.Object.entries(message.volumeContext).forEach(([key, value]: [string, string]) => {
+      NodeStageVolumeRequest_VolumeContextEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStageVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStageVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = NodeStageVolumeRequest_PublishContextEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.publishContext[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stagingTargetPath = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.volumeCapability = VolumeCapability.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = NodeStageVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.secrets[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = NodeStageVolumeRequest_VolumeContextEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.volumeContext[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeStageVolumeRequest_PublishContextEntry(): NodeStageVolumeRequest_PublishContextEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeStageVolumeRequest_PublishContextEntry: MessageFns<NodeStageVolumeRequest_PublishContextEntry> = {
+  encode(message: NodeStageVolumeRequest_PublishContextEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStageVolumeRequest_PublishContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStageVolumeRequest_PublishContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeStageVolumeRequest_SecretsEntry(): NodeStageVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeStageVolumeRequest_SecretsEntry: MessageFns<NodeStageVolumeRequest_SecretsEntry> = {
+  encode(message: NodeStageVolumeRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStageVolumeRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStageVolumeRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeStageVolumeRequest_VolumeContextEntry(): NodeStageVolumeRequest_VolumeContextEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeStageVolumeRequest_VolumeContextEntry: MessageFns<NodeStageVolumeRequest_VolumeContextEntry> = {
+  encode(message: NodeStageVolumeRequest_VolumeContextEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStageVolumeRequest_VolumeContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStageVolumeRequest_VolumeContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeStageVolumeResponse(): NodeStageVolumeResponse {
+  return {};
+}
+
+export const NodeStageVolumeResponse: MessageFns<NodeStageVolumeResponse> = {
+  encode(_: NodeStageVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeStageVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeStageVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeUnstageVolumeRequest(): NodeUnstageVolumeRequest {
+  return { volumeId: "", stagingTargetPath: "" };
+}
+
+export const NodeUnstageVolumeRequest: MessageFns<NodeUnstageVolumeRequest> = {
+  encode(message: NodeUnstageVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    if (message.stagingTargetPath !== "") {
+      writer.uint32(18).string(message.stagingTargetPath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeUnstageVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeUnstageVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.stagingTargetPath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeUnstageVolumeResponse(): NodeUnstageVolumeResponse {
+  return {};
+}
+
+export const NodeUnstageVolumeResponse: MessageFns<NodeUnstageVolumeResponse> = {
+  encode(_: NodeUnstageVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeUnstageVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeUnstageVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodePublishVolumeRequest(): NodePublishVolumeRequest {
+  return {
+    volumeId: "",
+    publishContext: {},
+    stagingTargetPath: "",
+    targetPath: "",
+    volumeCapability: undefined,
+    readonly: false,
+    secrets: {},
+    volumeContext: {},
+  };
+}
+
+export const NodePublishVolumeRequest: MessageFns<NodePublishVolumeRequest> = {
+  encode(message: NodePublishVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    globalThis.Object.entries(message.publishContext).forEach(([key, value]: [string, string]) => {
+      NodePublishVolumeRequest_PublishContextEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    if (message.stagingTargetPath !== "") {
+      writer.uint32(26).string(message.stagingTargetPath);
+    }
+    if (message.targetPath !== "") {
+      writer.uint32(34).string(message.targetPath);
+    }
+    if (message.volumeCapability !== undefined) {
+      VolumeCapability.encode(message.volumeCapability, writer.uint32(42).fork()).join();
+    }
+    if (message.readonly !== false) {
+      writer.uint32(48).bool(message.readonly);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      NodePublishVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
+    globalThis.Object.entries(message.volumeContext).forEach(([key, value]: [string, string]) => {
+      NodePublishVolumeRequest_VolumeContextEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodePublishVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodePublishVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = NodePublishVolumeRequest_PublishContextEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.publishContext[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stagingTargetPath = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.targetPath = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.volumeCapability = VolumeCapability.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.readonly = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            const entry7 = NodePublishVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.secrets[entry7.key] = entry7.value;
+            }
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            const entry8 = NodePublishVolumeRequest_VolumeContextEntry.decode(reader, reader.uint32());
+            if (entry8.value !== undefined) {
+              message.volumeContext[entry8.key] = entry8.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodePublishVolumeRequest_PublishContextEntry(): NodePublishVolumeRequest_PublishContextEntry {
+  return { key: "", value: "" };
+}
+
+export const NodePublishVolumeRequest_PublishContextEntry: MessageFns<NodePublishVolumeRequest_PublishContextEntry> = {
+  encode(
+    message: NodePublishVolumeRequest_PublishContextEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodePublishVolumeRequest_PublishContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodePublishVolumeRequest_PublishContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodePublishVolumeRequest_SecretsEntry(): NodePublishVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const NodePublishVolumeRequest_SecretsEntry: MessageFns<NodePublishVolumeRequest_SecretsEntry> = {
+  encode(message: NodePublishVolumeRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodePublishVolumeRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodePublishVolumeRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodePublishVolumeRequest_VolumeContextEntry(): NodePublishVolumeRequest_VolumeContextEntry {
+  return { key: "", value: "" };
+}
+
+export const NodePublishVolumeRequest_VolumeContextEntry: MessageFns<NodePublishVolumeRequest_VolumeContextEntry> = {
+  encode(
+    message: NodePublishVolumeRequest_VolumeContextEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodePublishVolumeRequest_VolumeContextEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodePublishVolumeRequest_VolumeContextEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodePublishVolumeResponse(): NodePublishVolumeResponse {
+  return {};
+}
+
+export const NodePublishVolumeResponse: MessageFns<NodePublishVolumeResponse> = {
+  encode(_: NodePublishVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodePublishVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodePublishVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeUnpublishVolumeRequest(): NodeUnpublishVolumeRequest {
+  return { volumeId: "", targetPath: "" };
+}
+
+export const NodeUnpublishVolumeRequest: MessageFns<NodeUnpublishVolumeRequest> = {
+  encode(message: NodeUnpublishVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    if (message.targetPath !== "") {
+      writer.uint32(18).string(message.targetPath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeUnpublishVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeUnpublishVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.targetPath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeUnpublishVolumeResponse(): NodeUnpublishVolumeResponse {
+  return {};
+}
+
+export const NodeUnpublishVolumeResponse: MessageFns<NodeUnpublishVolumeResponse> = {
+  encode(_: NodeUnpublishVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeUnpublishVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeUnpublishVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetVolumeStatsRequest(): NodeGetVolumeStatsRequest {
+  return { volumeId: "", volumePath: "", stagingTargetPath: "" };
+}
+
+export const NodeGetVolumeStatsRequest: MessageFns<NodeGetVolumeStatsRequest> = {
+  encode(message: NodeGetVolumeStatsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    if (message.volumePath !== "") {
+      writer.uint32(18).string(message.volumePath);
+    }
+    if (message.stagingTargetPath !== "") {
+      writer.uint32(26).string(message.stagingTargetPath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetVolumeStatsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetVolumeStatsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumePath = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stagingTargetPath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetVolumeStatsResponse(): NodeGetVolumeStatsResponse {
+  return { usage: [] };
+}
+
+export const NodeGetVolumeStatsResponse: MessageFns<NodeGetVolumeStatsResponse> = {
+  encode(message: NodeGetVolumeStatsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.usage) {
+      VolumeUsage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetVolumeStatsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetVolumeStatsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.usage.push(VolumeUsage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeUsage(): VolumeUsage {
+  return { available: 0n, total: 0n, used: 0n, unit: 0 };
+}
+
+export const VolumeUsage: MessageFns<VolumeUsage> = {
+  encode(message: VolumeUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(8).int64(message.available);
+    }
+    if (message.total !== 0n) {
+      if (BigInt.asIntN(64, message.total) !== message.total) {
+        throw new globalThis.Error("value provided for field message.total of type int64 too large");
+      }
+      writer.uint32(16).int64(message.total);
+    }
+    if (message.used !== 0n) {
+      if (BigInt.asIntN(64, message.used) !== message.used) {
+        throw new globalThis.Error("value provided for field message.used of type int64 too large");
+      }
+      writer.uint32(24).int64(message.used);
+    }
+    if (message.unit !== 0) {
+      writer.uint32(32).int32(message.unit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeUsage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.total = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.used = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.unit = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetVolumeHealthRequest(): NodeGetVolumeHealthRequest {
+  return { volumeId: "", volumePublishPath: "", stagingTargetPath: "" };
+}
+
+export const NodeGetVolumeHealthRequest: MessageFns<NodeGetVolumeHealthRequest> = {
+  encode(message: NodeGetVolumeHealthRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    if (message.volumePublishPath !== "") {
+      writer.uint32(18).string(message.volumePublishPath);
+    }
+    if (message.stagingTargetPath !== "") {
+      writer.uint32(26).string(message.stagingTargetPath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetVolumeHealthRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetVolumeHealthRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumePublishPath = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stagingTargetPath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetVolumeHealthResponse(): NodeGetVolumeHealthResponse {
+  return { volumeHealth: undefined };
+}
+
+export const NodeGetVolumeHealthResponse: MessageFns<NodeGetVolumeHealthResponse> = {
+  encode(message: NodeGetVolumeHealthResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeHealth !== undefined) {
+      VolumeHealth.encode(message.volumeHealth, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetVolumeHealthResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetVolumeHealthResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeHealth = VolumeHealth.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetStorageHealthRequest(): NodeGetStorageHealthRequest {
+  return { secrets: {} };
+}
+
+export const NodeGetStorageHealthRequest: MessageFns<NodeGetStorageHealthRequest> = {
+  encode(message: NodeGetStorageHealthRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      NodeGetStorageHealthRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetStorageHealthRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetStorageHealthRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = NodeGetStorageHealthRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.secrets[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetStorageHealthRequest_SecretsEntry(): NodeGetStorageHealthRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeGetStorageHealthRequest_SecretsEntry: MessageFns<NodeGetStorageHealthRequest_SecretsEntry> = {
+  encode(message: NodeGetStorageHealthRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetStorageHealthRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetStorageHealthRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetStorageHealthResponse(): NodeGetStorageHealthResponse {
+  return { backendHealth: [] };
+}
+
+export const NodeGetStorageHealthResponse: MessageFns<NodeGetStorageHealthResponse> = {
+  encode(message: NodeGetStorageHealthResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.backendHealth) {
+      NodeGetStorageHealthResponse_StorageBackendHealth.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetStorageHealthResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetStorageHealthResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backendHealth.push(
+              NodeGetStorageHealthResponse_StorageBackendHealth.decode(reader, reader.uint32()),
+            );
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetStorageHealthResponse_StorageBackendHealth(): NodeGetStorageHealthResponse_StorageBackendHealth {
+  return { status: 0, reason: "", message: "", volumeCapability: undefined };
+}
+
+export const NodeGetStorageHealthResponse_StorageBackendHealth: MessageFns<
+  NodeGetStorageHealthResponse_StorageBackendHealth
+> = {
+  encode(
+    message: NodeGetStorageHealthResponse_StorageBackendHealth,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.status !== 0) {
+      writer.uint32(8).int32(message.status);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(26).string(message.message);
+    }
+    if (message.volumeCapability !== undefined) {
+      VolumeCapability.encode(message.volumeCapability, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetStorageHealthResponse_StorageBackendHealth {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetStorageHealthResponse_StorageBackendHealth();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.volumeCapability = VolumeCapability.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetCapabilitiesRequest(): NodeGetCapabilitiesRequest {
+  return {};
+}
+
+export const NodeGetCapabilitiesRequest: MessageFns<NodeGetCapabilitiesRequest> = {
+  encode(_: NodeGetCapabilitiesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetCapabilitiesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetCapabilitiesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetCapabilitiesResponse(): NodeGetCapabilitiesResponse {
+  return { capabilities: [] };
+}
+
+export const NodeGetCapabilitiesResponse: MessageFns<NodeGetCapabilitiesResponse> = {
+  encode(message: NodeGetCapabilitiesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.capabilities) {
+      NodeServiceCapability.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetCapabilitiesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetCapabilitiesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.capabilities.push(NodeServiceCapability.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeServiceCapability(): NodeServiceCapability {
+  return { type: undefined };
+}
+
+export const NodeServiceCapability: MessageFns<NodeServiceCapability> = {
+  encode(message: NodeServiceCapability, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.type?.$case) {
+      case "rpc":
+        NodeServiceCapability_RPC.encode(message.type.value, writer.uint32(10).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeServiceCapability {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeServiceCapability();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = { $case: "rpc", value: NodeServiceCapability_RPC.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeServiceCapability_RPC(): NodeServiceCapability_RPC {
+  return { type: 0 };
+}
+
+export const NodeServiceCapability_RPC: MessageFns<NodeServiceCapability_RPC> = {
+  encode(message: NodeServiceCapability_RPC, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeServiceCapability_RPC {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeServiceCapability_RPC();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetInfoRequest(): NodeGetInfoRequest {
+  return {};
+}
+
+export const NodeGetInfoRequest: MessageFns<NodeGetInfoRequest> = {
+  encode(_: NodeGetInfoRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetInfoRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetInfoRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeGetInfoResponse(): NodeGetInfoResponse {
+  return { nodeId: "", maxVolumesPerNode: 0n, accessibleTopology: undefined };
+}
+
+export const NodeGetInfoResponse: MessageFns<NodeGetInfoResponse> = {
+  encode(message: NodeGetInfoResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.maxVolumesPerNode !== 0n) {
+      if (BigInt.asIntN(64, message.maxVolumesPerNode) !== message.maxVolumesPerNode) {
+        throw new globalThis.Error("value provided for field message.maxVolumesPerNode of type int64 too large");
+      }
+      writer.uint32(16).int64(message.maxVolumesPerNode);
+    }
+    if (message.accessibleTopology !== undefined) {
+      Topology.encode(message.accessibleTopology, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeGetInfoResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeGetInfoResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxVolumesPerNode = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.accessibleTopology = Topology.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeExpandVolumeRequest(): NodeExpandVolumeRequest {
+  return {
+    volumeId: "",
+    volumePath: "",
+    capacityRange: undefined,
+    stagingTargetPath: "",
+    volumeCapability: undefined,
+    secrets: {},
+  };
+}
+
+export const NodeExpandVolumeRequest: MessageFns<NodeExpandVolumeRequest> = {
+  encode(message: NodeExpandVolumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.volumeId !== "") {
+      writer.uint32(10).string(message.volumeId);
+    }
+    if (message.volumePath !== "") {
+      writer.uint32(18).string(message.volumePath);
+    }
+    if (message.capacityRange !== undefined) {
+      CapacityRange.encode(message.capacityRange, writer.uint32(26).fork()).join();
+    }
+    if (message.stagingTargetPath !== "") {
+      writer.uint32(34).string(message.stagingTargetPath);
+    }
+    if (message.volumeCapability !== undefined) {
+      VolumeCapability.encode(message.volumeCapability, writer.uint32(42).fork()).join();
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      NodeExpandVolumeRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeExpandVolumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeExpandVolumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumePath = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.capacityRange = CapacityRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.stagingTargetPath = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.volumeCapability = VolumeCapability.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = NodeExpandVolumeRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.secrets[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeExpandVolumeRequest_SecretsEntry(): NodeExpandVolumeRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const NodeExpandVolumeRequest_SecretsEntry: MessageFns<NodeExpandVolumeRequest_SecretsEntry> = {
+  encode(message: NodeExpandVolumeRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeExpandVolumeRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeExpandVolumeRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeExpandVolumeResponse(): NodeExpandVolumeResponse {
+  return { capacityBytes: 0n };
+}
+
+export const NodeExpandVolumeResponse: MessageFns<NodeExpandVolumeResponse> = {
+  encode(message: NodeExpandVolumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.capacityBytes !== 0n) {
+      if (BigInt.asIntN(64, message.capacityBytes) !== message.capacityBytes) {
+        throw new globalThis.Error("value provided for field message.capacityBytes of type int64 too large");
+      }
+      writer.uint32(8).int64(message.capacityBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeExpandVolumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeExpandVolumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.capacityBytes = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupControllerGetCapabilitiesRequest(): GroupControllerGetCapabilitiesRequest {
+  return {};
+}
+
+export const GroupControllerGetCapabilitiesRequest: MessageFns<GroupControllerGetCapabilitiesRequest> = {
+  encode(_: GroupControllerGetCapabilitiesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupControllerGetCapabilitiesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupControllerGetCapabilitiesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupControllerGetCapabilitiesResponse(): GroupControllerGetCapabilitiesResponse {
+  return { capabilities: [] };
+}
+
+export const GroupControllerGetCapabilitiesResponse: MessageFns<GroupControllerGetCapabilitiesResponse> = {
+  encode(message: GroupControllerGetCapabilitiesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.capabilities) {
+      GroupControllerServiceCapability.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupControllerGetCapabilitiesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupControllerGetCapabilitiesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.capabilities.push(GroupControllerServiceCapability.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupControllerServiceCapability(): GroupControllerServiceCapability {
+  return { type: undefined };
+}
+
+export const GroupControllerServiceCapability: MessageFns<GroupControllerServiceCapability> = {
+  encode(message: GroupControllerServiceCapability, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.type?.$case) {
+      case "rpc":
+        GroupControllerServiceCapability_RPC.encode(message.type.value, writer.uint32(10).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupControllerServiceCapability {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupControllerServiceCapability();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = {
+              $case: "rpc",
+              value: GroupControllerServiceCapability_RPC.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGroupControllerServiceCapability_RPC(): GroupControllerServiceCapability_RPC {
+  return { type: 0 };
+}
+
+export const GroupControllerServiceCapability_RPC: MessageFns<GroupControllerServiceCapability_RPC> = {
+  encode(message: GroupControllerServiceCapability_RPC, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupControllerServiceCapability_RPC {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupControllerServiceCapability_RPC();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateVolumeGroupSnapshotRequest(): CreateVolumeGroupSnapshotRequest {
+  return { name: "", sourceVolumeIds: [], secrets: {}, parameters: {} };
+}
+
+export const CreateVolumeGroupSnapshotRequest: MessageFns<CreateVolumeGroupSnapshotRequest> = {
+  encode(message: CreateVolumeGroupSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.sourceVolumeIds) {
+      writer.uint32(18).string(v!);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      CreateVolumeGroupSnapshotRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    globalThis.Object.entries(message.parameters).forEach(([key, value]: [string, string]) => {
+      CreateVolumeGroupSnapshotRequest_ParametersEntry.encode({ key: key as any, value }, writer.uint32(34).fork())
+        .join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeGroupSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeGroupSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sourceVolumeIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = CreateVolumeGroupSnapshotRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.secrets[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = CreateVolumeGroupSnapshotRequest_ParametersEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.parameters[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateVolumeGroupSnapshotRequest_SecretsEntry(): CreateVolumeGroupSnapshotRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateVolumeGroupSnapshotRequest_SecretsEntry: MessageFns<CreateVolumeGroupSnapshotRequest_SecretsEntry> =
+  {
+    encode(
+      message: CreateVolumeGroupSnapshotRequest_SecretsEntry,
+      writer: BinaryWriter = new BinaryWriter(),
+    ): BinaryWriter {
+      if (message.key !== "") {
+        writer.uint32(10).string(message.key);
+      }
+      if (message.value !== "") {
+        writer.uint32(18).string(message.value);
+      }
+      return writer;
+    },
+
+    decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeGroupSnapshotRequest_SecretsEntry {
+      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+      if (previousRecursionDepth >= 100) {
+        throw new globalThis.Error("protobuf decode recursion limit exceeded");
+      }
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+      try {
+        const end = length === undefined ? reader.len : reader.pos + length;
+        const message = createBaseCreateVolumeGroupSnapshotRequest_SecretsEntry();
+        while (reader.pos < end) {
+          const tag = reader.uint32();
+          switch (tag >>> 3) {
+            case 1: {
+              if (tag !== 10) {
+                break;
+              }
+
+              message.key = reader.string();
+              continue;
+            }
+            case 2: {
+              if (tag !== 18) {
+                break;
+              }
+
+              message.value = reader.string();
+              continue;
+            }
+          }
+          if ((tag & 7) === 4 || tag === 0) {
+            break;
+          }
+          reader.skip(tag & 7);
+        }
+        return message;
+      } finally {
+        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+      }
+    },
+  };
+
+function createBaseCreateVolumeGroupSnapshotRequest_ParametersEntry(): CreateVolumeGroupSnapshotRequest_ParametersEntry {
+  return { key: "", value: "" };
+}
+
+export const CreateVolumeGroupSnapshotRequest_ParametersEntry: MessageFns<
+  CreateVolumeGroupSnapshotRequest_ParametersEntry
+> = {
+  encode(
+    message: CreateVolumeGroupSnapshotRequest_ParametersEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeGroupSnapshotRequest_ParametersEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeGroupSnapshotRequest_ParametersEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCreateVolumeGroupSnapshotResponse(): CreateVolumeGroupSnapshotResponse {
+  return { groupSnapshot: undefined };
+}
+
+export const CreateVolumeGroupSnapshotResponse: MessageFns<CreateVolumeGroupSnapshotResponse> = {
+  encode(message: CreateVolumeGroupSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.groupSnapshot !== undefined) {
+      VolumeGroupSnapshot.encode(message.groupSnapshot, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVolumeGroupSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVolumeGroupSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groupSnapshot = VolumeGroupSnapshot.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseVolumeGroupSnapshot(): VolumeGroupSnapshot {
+  return { groupSnapshotId: "", snapshots: [], creationTime: undefined, readyToUse: false };
+}
+
+export const VolumeGroupSnapshot: MessageFns<VolumeGroupSnapshot> = {
+  encode(message: VolumeGroupSnapshot, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.groupSnapshotId !== "") {
+      writer.uint32(10).string(message.groupSnapshotId);
+    }
+    for (const v of message.snapshots) {
+      Snapshot.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.creationTime !== undefined) {
+      Timestamp.encode(message.creationTime, writer.uint32(26).fork()).join();
+    }
+    if (message.readyToUse !== false) {
+      writer.uint32(32).bool(message.readyToUse);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeGroupSnapshot {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeGroupSnapshot();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groupSnapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.snapshots.push(Snapshot.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.creationTime = Timestamp.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.readyToUse = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteVolumeGroupSnapshotRequest(): DeleteVolumeGroupSnapshotRequest {
+  return { groupSnapshotId: "", snapshotIds: [], secrets: {} };
+}
+
+export const DeleteVolumeGroupSnapshotRequest: MessageFns<DeleteVolumeGroupSnapshotRequest> = {
+  encode(message: DeleteVolumeGroupSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.groupSnapshotId !== "") {
+      writer.uint32(10).string(message.groupSnapshotId);
+    }
+    for (const v of message.snapshotIds) {
+      writer.uint32(18).string(v!);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      DeleteVolumeGroupSnapshotRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVolumeGroupSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVolumeGroupSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groupSnapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.snapshotIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = DeleteVolumeGroupSnapshotRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.secrets[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteVolumeGroupSnapshotRequest_SecretsEntry(): DeleteVolumeGroupSnapshotRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const DeleteVolumeGroupSnapshotRequest_SecretsEntry: MessageFns<DeleteVolumeGroupSnapshotRequest_SecretsEntry> =
+  {
+    encode(
+      message: DeleteVolumeGroupSnapshotRequest_SecretsEntry,
+      writer: BinaryWriter = new BinaryWriter(),
+    ): BinaryWriter {
+      if (message.key !== "") {
+        writer.uint32(10).string(message.key);
+      }
+      if (message.value !== "") {
+        writer.uint32(18).string(message.value);
+      }
+      return writer;
+    },
+
+    decode(input: BinaryReader | Uint8Array, length?: number): DeleteVolumeGroupSnapshotRequest_SecretsEntry {
+      const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+      const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+      if (previousRecursionDepth >= 100) {
+        throw new globalThis.Error("protobuf decode recursion limit exceeded");
+      }
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+      try {
+        const end = length === undefined ? reader.len : reader.pos + length;
+        const message = createBaseDeleteVolumeGroupSnapshotRequest_SecretsEntry();
+        while (reader.pos < end) {
+          const tag = reader.uint32();
+          switch (tag >>> 3) {
+            case 1: {
+              if (tag !== 10) {
+                break;
+              }
+
+              message.key = reader.string();
+              continue;
+            }
+            case 2: {
+              if (tag !== 18) {
+                break;
+              }
+
+              message.value = reader.string();
+              continue;
+            }
+          }
+          if ((tag & 7) === 4 || tag === 0) {
+            break;
+          }
+          reader.skip(tag & 7);
+        }
+        return message;
+      } finally {
+        (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+      }
+    },
+  };
+
+function createBaseDeleteVolumeGroupSnapshotResponse(): DeleteVolumeGroupSnapshotResponse {
+  return {};
+}
+
+export const DeleteVolumeGroupSnapshotResponse: MessageFns<DeleteVolumeGroupSnapshotResponse> = {
+  encode(_: DeleteVolumeGroupSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVolumeGroupSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVolumeGroupSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetVolumeGroupSnapshotRequest(): GetVolumeGroupSnapshotRequest {
+  return { groupSnapshotId: "", snapshotIds: [], secrets: {} };
+}
+
+export const GetVolumeGroupSnapshotRequest: MessageFns<GetVolumeGroupSnapshotRequest> = {
+  encode(message: GetVolumeGroupSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.groupSnapshotId !== "") {
+      writer.uint32(10).string(message.groupSnapshotId);
+    }
+    for (const v of message.snapshotIds) {
+      writer.uint32(18).string(v!);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      GetVolumeGroupSnapshotRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetVolumeGroupSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetVolumeGroupSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groupSnapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.snapshotIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = GetVolumeGroupSnapshotRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.secrets[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetVolumeGroupSnapshotRequest_SecretsEntry(): GetVolumeGroupSnapshotRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const GetVolumeGroupSnapshotRequest_SecretsEntry: MessageFns<GetVolumeGroupSnapshotRequest_SecretsEntry> = {
+  encode(message: GetVolumeGroupSnapshotRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetVolumeGroupSnapshotRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetVolumeGroupSnapshotRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetVolumeGroupSnapshotResponse(): GetVolumeGroupSnapshotResponse {
+  return { groupSnapshot: undefined };
+}
+
+export const GetVolumeGroupSnapshotResponse: MessageFns<GetVolumeGroupSnapshotResponse> = {
+  encode(message: GetVolumeGroupSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.groupSnapshot !== undefined) {
+      VolumeGroupSnapshot.encode(message.groupSnapshot, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetVolumeGroupSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetVolumeGroupSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groupSnapshot = VolumeGroupSnapshot.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBlockMetadata(): BlockMetadata {
+  return { byteOffset: 0n, sizeBytes: 0n };
+}
+
+export const BlockMetadata: MessageFns<BlockMetadata> = {
+  encode(message: BlockMetadata, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.byteOffset !== 0n) {
+      if (BigInt.asIntN(64, message.byteOffset) !== message.byteOffset) {
+        throw new globalThis.Error("value provided for field message.byteOffset of type int64 too large");
+      }
+      writer.uint32(8).int64(message.byteOffset);
+    }
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asIntN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type int64 too large");
+      }
+      writer.uint32(16).int64(message.sizeBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BlockMetadata {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBlockMetadata();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.byteOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sizeBytes = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetMetadataAllocatedRequest(): GetMetadataAllocatedRequest {
+  return { snapshotId: "", startingOffset: 0n, maxResults: 0, secrets: {} };
+}
+
+export const GetMetadataAllocatedRequest: MessageFns<GetMetadataAllocatedRequest> = {
+  encode(message: GetMetadataAllocatedRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotId !== "") {
+      writer.uint32(10).string(message.snapshotId);
+    }
+    if (message.startingOffset !== 0n) {
+      if (BigInt.asIntN(64, message.startingOffset) !== message.startingOffset) {
+        throw new globalThis.Error("value provided for field message.startingOffset of type int64 too large");
+      }
+      writer.uint32(16).int64(message.startingOffset);
+    }
+    if (message.maxResults !== 0) {
+      writer.uint32(24).int32(message.maxResults);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      GetMetadataAllocatedRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetMetadataAllocatedRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetMetadataAllocatedRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.startingOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.maxResults = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = GetMetadataAllocatedRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.secrets[entry4.key] = entry4.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetMetadataAllocatedRequest_SecretsEntry(): GetMetadataAllocatedRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const GetMetadataAllocatedRequest_SecretsEntry: MessageFns<GetMetadataAllocatedRequest_SecretsEntry> = {
+  encode(message: GetMetadataAllocatedRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetMetadataAllocatedRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetMetadataAllocatedRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetMetadataAllocatedResponse(): GetMetadataAllocatedResponse {
+  return { blockMetadataType: 0, volumeCapacityBytes: 0n, blockMetadata: [] };
+}
+
+export const GetMetadataAllocatedResponse: MessageFns<GetMetadataAllocatedResponse> = {
+  encode(message: GetMetadataAllocatedResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blockMetadataType !== 0) {
+      writer.uint32(8).int32(message.blockMetadataType);
+    }
+    if (message.volumeCapacityBytes !== 0n) {
+      if (BigInt.asIntN(64, message.volumeCapacityBytes) !== message.volumeCapacityBytes) {
+        throw new globalThis.Error("value provided for field message.volumeCapacityBytes of type int64 too large");
+      }
+      writer.uint32(16).int64(message.volumeCapacityBytes);
+    }
+    for (const v of message.blockMetadata) {
+      BlockMetadata.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetMetadataAllocatedResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetMetadataAllocatedResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.blockMetadataType = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.volumeCapacityBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.blockMetadata.push(BlockMetadata.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetMetadataDeltaRequest(): GetMetadataDeltaRequest {
+  return { baseSnapshotId: "", targetSnapshotId: "", startingOffset: 0n, maxResults: 0, secrets: {} };
+}
+
+export const GetMetadataDeltaRequest: MessageFns<GetMetadataDeltaRequest> = {
+  encode(message: GetMetadataDeltaRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.baseSnapshotId !== "") {
+      writer.uint32(10).string(message.baseSnapshotId);
+    }
+    if (message.targetSnapshotId !== "") {
+      writer.uint32(18).string(message.targetSnapshotId);
+    }
+    if (message.startingOffset !== 0n) {
+      if (BigInt.asIntN(64, message.startingOffset) !== message.startingOffset) {
+        throw new globalThis.Error("value provided for field message.startingOffset of type int64 too large");
+      }
+      writer.uint32(24).int64(message.startingOffset);
+    }
+    if (message.maxResults !== 0) {
+      writer.uint32(32).int32(message.maxResults);
+    }
+    globalThis.Object.entries(message.secrets).forEach(([key, value]: [string, string]) => {
+      GetMetadataDeltaRequest_SecretsEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetMetadataDeltaRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetMetadataDeltaRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.baseSnapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.targetSnapshotId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.startingOffset = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.maxResults = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = GetMetadataDeltaRequest_SecretsEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.secrets[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetMetadataDeltaRequest_SecretsEntry(): GetMetadataDeltaRequest_SecretsEntry {
+  return { key: "", value: "" };
+}
+
+export const GetMetadataDeltaRequest_SecretsEntry: MessageFns<GetMetadataDeltaRequest_SecretsEntry> = {
+  encode(message: GetMetadataDeltaRequest_SecretsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetMetadataDeltaRequest_SecretsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetMetadataDeltaRequest_SecretsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetMetadataDeltaResponse(): GetMetadataDeltaResponse {
+  return { blockMetadataType: 0, volumeCapacityBytes: 0n, blockMetadata: [] };
+}
+
+export const GetMetadataDeltaResponse: MessageFns<GetMetadataDeltaResponse> = {
+  encode(message: GetMetadataDeltaResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blockMetadataType !== 0) {
+      writer.uint32(8).int32(message.blockMetadataType);
+    }
+    if (message.volumeCapacityBytes !== 0n) {
+      if (BigInt.asIntN(64, message.volumeCapacityBytes) !== message.volumeCapacityBytes) {
+        throw new globalThis.Error("value provided for field message.volumeCapacityBytes of type int64 too large");
+      }
+      writer.uint32(16).int64(message.volumeCapacityBytes);
+    }
+    for (const v of message.blockMetadata) {
+      BlockMetadata.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetMetadataDeltaResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetMetadataDeltaResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.blockMetadataType = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.volumeCapacityBytes = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.blockMetadata.push(BlockMetadata.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 export type IdentityService = typeof IdentityService;
 export const IdentityService = {
   getPluginInfo: {
@@ -299,6 +9844,17 @@ export const IdentityService = {
     responseSerialize: (value: GetPluginInfoResponse): Buffer =>
       Buffer.from(GetPluginInfoResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetPluginInfoResponse => GetPluginInfoResponse.decode(value),
+  },
+  getPluginCapabilities: {
+    path: "/csi.v1.Identity/GetPluginCapabilities" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetPluginCapabilitiesRequest): Buffer =>
+      Buffer.from(GetPluginCapabilitiesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetPluginCapabilitiesRequest => GetPluginCapabilitiesRequest.decode(value),
+    responseSerialize: (value: GetPluginCapabilitiesResponse): Buffer =>
+      Buffer.from(GetPluginCapabilitiesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetPluginCapabilitiesResponse => GetPluginCapabilitiesResponse.decode(value),
   },
   probe: {
     path: "/csi.v1.Identity/Probe" as const,
@@ -313,6 +9869,7 @@ export const IdentityService = {
 
 export interface IdentityServer extends UntypedServiceImplementation {
   getPluginInfo: handleUnaryCall<GetPluginInfoRequest, GetPluginInfoResponse>;
+  getPluginCapabilities: handleUnaryCall<GetPluginCapabilitiesRequest, GetPluginCapabilitiesResponse>;
   probe: handleUnaryCall<ProbeRequest, ProbeResponse>;
 }
 
@@ -331,6 +9888,21 @@ export interface IdentityClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetPluginInfoResponse) => void,
+  ): ClientUnaryCall;
+  getPluginCapabilities(
+    request: GetPluginCapabilitiesRequest,
+    callback: (error: ServiceError | null, response: GetPluginCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  getPluginCapabilities(
+    request: GetPluginCapabilitiesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetPluginCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  getPluginCapabilities(
+    request: GetPluginCapabilitiesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetPluginCapabilitiesResponse) => void,
   ): ClientUnaryCall;
   probe(
     request: ProbeRequest,
@@ -352,6 +9924,967 @@ export interface IdentityClient extends Client {
 export const IdentityClient = makeGenericClientConstructor(IdentityService, "csi.v1.Identity") as unknown as {
   new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): IdentityClient;
   service: typeof IdentityService;
+  serviceName: string;
+};
+
+export type ControllerService = typeof ControllerService;
+export const ControllerService = {
+  createVolume: {
+    path: "/csi.v1.Controller/CreateVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateVolumeRequest): Buffer => Buffer.from(CreateVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateVolumeRequest => CreateVolumeRequest.decode(value),
+    responseSerialize: (value: CreateVolumeResponse): Buffer =>
+      Buffer.from(CreateVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateVolumeResponse => CreateVolumeResponse.decode(value),
+  },
+  deleteVolume: {
+    path: "/csi.v1.Controller/DeleteVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteVolumeRequest): Buffer => Buffer.from(DeleteVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteVolumeRequest => DeleteVolumeRequest.decode(value),
+    responseSerialize: (value: DeleteVolumeResponse): Buffer =>
+      Buffer.from(DeleteVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteVolumeResponse => DeleteVolumeResponse.decode(value),
+  },
+  controllerPublishVolume: {
+    path: "/csi.v1.Controller/ControllerPublishVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ControllerPublishVolumeRequest): Buffer =>
+      Buffer.from(ControllerPublishVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControllerPublishVolumeRequest => ControllerPublishVolumeRequest.decode(value),
+    responseSerialize: (value: ControllerPublishVolumeResponse): Buffer =>
+      Buffer.from(ControllerPublishVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControllerPublishVolumeResponse =>
+      ControllerPublishVolumeResponse.decode(value),
+  },
+  controllerUnpublishVolume: {
+    path: "/csi.v1.Controller/ControllerUnpublishVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ControllerUnpublishVolumeRequest): Buffer =>
+      Buffer.from(ControllerUnpublishVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControllerUnpublishVolumeRequest =>
+      ControllerUnpublishVolumeRequest.decode(value),
+    responseSerialize: (value: ControllerUnpublishVolumeResponse): Buffer =>
+      Buffer.from(ControllerUnpublishVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControllerUnpublishVolumeResponse =>
+      ControllerUnpublishVolumeResponse.decode(value),
+  },
+  validateVolumeCapabilities: {
+    path: "/csi.v1.Controller/ValidateVolumeCapabilities" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ValidateVolumeCapabilitiesRequest): Buffer =>
+      Buffer.from(ValidateVolumeCapabilitiesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ValidateVolumeCapabilitiesRequest =>
+      ValidateVolumeCapabilitiesRequest.decode(value),
+    responseSerialize: (value: ValidateVolumeCapabilitiesResponse): Buffer =>
+      Buffer.from(ValidateVolumeCapabilitiesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ValidateVolumeCapabilitiesResponse =>
+      ValidateVolumeCapabilitiesResponse.decode(value),
+  },
+  listVolumes: {
+    path: "/csi.v1.Controller/ListVolumes" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListVolumesRequest): Buffer => Buffer.from(ListVolumesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListVolumesRequest => ListVolumesRequest.decode(value),
+    responseSerialize: (value: ListVolumesResponse): Buffer => Buffer.from(ListVolumesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListVolumesResponse => ListVolumesResponse.decode(value),
+  },
+  controllerListVolumeHealth: {
+    path: "/csi.v1.Controller/ControllerListVolumeHealth" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ControllerListVolumeHealthRequest): Buffer =>
+      Buffer.from(ControllerListVolumeHealthRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControllerListVolumeHealthRequest =>
+      ControllerListVolumeHealthRequest.decode(value),
+    responseSerialize: (value: ControllerListVolumeHealthResponse): Buffer =>
+      Buffer.from(ControllerListVolumeHealthResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControllerListVolumeHealthResponse =>
+      ControllerListVolumeHealthResponse.decode(value),
+  },
+  controllerGetVolumeHealth: {
+    path: "/csi.v1.Controller/ControllerGetVolumeHealth" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ControllerGetVolumeHealthRequest): Buffer =>
+      Buffer.from(ControllerGetVolumeHealthRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControllerGetVolumeHealthRequest =>
+      ControllerGetVolumeHealthRequest.decode(value),
+    responseSerialize: (value: ControllerGetVolumeHealthResponse): Buffer =>
+      Buffer.from(ControllerGetVolumeHealthResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControllerGetVolumeHealthResponse =>
+      ControllerGetVolumeHealthResponse.decode(value),
+  },
+  getCapacity: {
+    path: "/csi.v1.Controller/GetCapacity" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetCapacityRequest): Buffer => Buffer.from(GetCapacityRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetCapacityRequest => GetCapacityRequest.decode(value),
+    responseSerialize: (value: GetCapacityResponse): Buffer => Buffer.from(GetCapacityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetCapacityResponse => GetCapacityResponse.decode(value),
+  },
+  controllerGetCapabilities: {
+    path: "/csi.v1.Controller/ControllerGetCapabilities" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ControllerGetCapabilitiesRequest): Buffer =>
+      Buffer.from(ControllerGetCapabilitiesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControllerGetCapabilitiesRequest =>
+      ControllerGetCapabilitiesRequest.decode(value),
+    responseSerialize: (value: ControllerGetCapabilitiesResponse): Buffer =>
+      Buffer.from(ControllerGetCapabilitiesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControllerGetCapabilitiesResponse =>
+      ControllerGetCapabilitiesResponse.decode(value),
+  },
+  createSnapshot: {
+    path: "/csi.v1.Controller/CreateSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateSnapshotRequest): Buffer =>
+      Buffer.from(CreateSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateSnapshotRequest => CreateSnapshotRequest.decode(value),
+    responseSerialize: (value: CreateSnapshotResponse): Buffer =>
+      Buffer.from(CreateSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateSnapshotResponse => CreateSnapshotResponse.decode(value),
+  },
+  deleteSnapshot: {
+    path: "/csi.v1.Controller/DeleteSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteSnapshotRequest): Buffer =>
+      Buffer.from(DeleteSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteSnapshotRequest => DeleteSnapshotRequest.decode(value),
+    responseSerialize: (value: DeleteSnapshotResponse): Buffer =>
+      Buffer.from(DeleteSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteSnapshotResponse => DeleteSnapshotResponse.decode(value),
+  },
+  listSnapshots: {
+    path: "/csi.v1.Controller/ListSnapshots" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSnapshotsRequest): Buffer => Buffer.from(ListSnapshotsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSnapshotsRequest => ListSnapshotsRequest.decode(value),
+    responseSerialize: (value: ListSnapshotsResponse): Buffer =>
+      Buffer.from(ListSnapshotsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSnapshotsResponse => ListSnapshotsResponse.decode(value),
+  },
+  getSnapshot: {
+    path: "/csi.v1.Controller/GetSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetSnapshotRequest): Buffer => Buffer.from(GetSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetSnapshotRequest => GetSnapshotRequest.decode(value),
+    responseSerialize: (value: GetSnapshotResponse): Buffer => Buffer.from(GetSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetSnapshotResponse => GetSnapshotResponse.decode(value),
+  },
+  controllerExpandVolume: {
+    path: "/csi.v1.Controller/ControllerExpandVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ControllerExpandVolumeRequest): Buffer =>
+      Buffer.from(ControllerExpandVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControllerExpandVolumeRequest => ControllerExpandVolumeRequest.decode(value),
+    responseSerialize: (value: ControllerExpandVolumeResponse): Buffer =>
+      Buffer.from(ControllerExpandVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControllerExpandVolumeResponse =>
+      ControllerExpandVolumeResponse.decode(value),
+  },
+  controllerGetVolume: {
+    path: "/csi.v1.Controller/ControllerGetVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ControllerGetVolumeRequest): Buffer =>
+      Buffer.from(ControllerGetVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControllerGetVolumeRequest => ControllerGetVolumeRequest.decode(value),
+    responseSerialize: (value: ControllerGetVolumeResponse): Buffer =>
+      Buffer.from(ControllerGetVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControllerGetVolumeResponse => ControllerGetVolumeResponse.decode(value),
+  },
+  controllerModifyVolume: {
+    path: "/csi.v1.Controller/ControllerModifyVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ControllerModifyVolumeRequest): Buffer =>
+      Buffer.from(ControllerModifyVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ControllerModifyVolumeRequest => ControllerModifyVolumeRequest.decode(value),
+    responseSerialize: (value: ControllerModifyVolumeResponse): Buffer =>
+      Buffer.from(ControllerModifyVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ControllerModifyVolumeResponse =>
+      ControllerModifyVolumeResponse.decode(value),
+  },
+} as const;
+
+export interface ControllerServer extends UntypedServiceImplementation {
+  createVolume: handleUnaryCall<CreateVolumeRequest, CreateVolumeResponse>;
+  deleteVolume: handleUnaryCall<DeleteVolumeRequest, DeleteVolumeResponse>;
+  controllerPublishVolume: handleUnaryCall<ControllerPublishVolumeRequest, ControllerPublishVolumeResponse>;
+  controllerUnpublishVolume: handleUnaryCall<ControllerUnpublishVolumeRequest, ControllerUnpublishVolumeResponse>;
+  validateVolumeCapabilities: handleUnaryCall<ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse>;
+  listVolumes: handleUnaryCall<ListVolumesRequest, ListVolumesResponse>;
+  controllerListVolumeHealth: handleUnaryCall<ControllerListVolumeHealthRequest, ControllerListVolumeHealthResponse>;
+  controllerGetVolumeHealth: handleUnaryCall<ControllerGetVolumeHealthRequest, ControllerGetVolumeHealthResponse>;
+  getCapacity: handleUnaryCall<GetCapacityRequest, GetCapacityResponse>;
+  controllerGetCapabilities: handleUnaryCall<ControllerGetCapabilitiesRequest, ControllerGetCapabilitiesResponse>;
+  createSnapshot: handleUnaryCall<CreateSnapshotRequest, CreateSnapshotResponse>;
+  deleteSnapshot: handleUnaryCall<DeleteSnapshotRequest, DeleteSnapshotResponse>;
+  listSnapshots: handleUnaryCall<ListSnapshotsRequest, ListSnapshotsResponse>;
+  getSnapshot: handleUnaryCall<GetSnapshotRequest, GetSnapshotResponse>;
+  controllerExpandVolume: handleUnaryCall<ControllerExpandVolumeRequest, ControllerExpandVolumeResponse>;
+  controllerGetVolume: handleUnaryCall<ControllerGetVolumeRequest, ControllerGetVolumeResponse>;
+  controllerModifyVolume: handleUnaryCall<ControllerModifyVolumeRequest, ControllerModifyVolumeResponse>;
+}
+
+export interface ControllerClient extends Client {
+  createVolume(
+    request: CreateVolumeRequest,
+    callback: (error: ServiceError | null, response: CreateVolumeResponse) => void,
+  ): ClientUnaryCall;
+  createVolume(
+    request: CreateVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateVolumeResponse) => void,
+  ): ClientUnaryCall;
+  createVolume(
+    request: CreateVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateVolumeResponse) => void,
+  ): ClientUnaryCall;
+  deleteVolume(
+    request: DeleteVolumeRequest,
+    callback: (error: ServiceError | null, response: DeleteVolumeResponse) => void,
+  ): ClientUnaryCall;
+  deleteVolume(
+    request: DeleteVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteVolumeResponse) => void,
+  ): ClientUnaryCall;
+  deleteVolume(
+    request: DeleteVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerPublishVolume(
+    request: ControllerPublishVolumeRequest,
+    callback: (error: ServiceError | null, response: ControllerPublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerPublishVolume(
+    request: ControllerPublishVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ControllerPublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerPublishVolume(
+    request: ControllerPublishVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ControllerPublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerUnpublishVolume(
+    request: ControllerUnpublishVolumeRequest,
+    callback: (error: ServiceError | null, response: ControllerUnpublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerUnpublishVolume(
+    request: ControllerUnpublishVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ControllerUnpublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerUnpublishVolume(
+    request: ControllerUnpublishVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ControllerUnpublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  validateVolumeCapabilities(
+    request: ValidateVolumeCapabilitiesRequest,
+    callback: (error: ServiceError | null, response: ValidateVolumeCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  validateVolumeCapabilities(
+    request: ValidateVolumeCapabilitiesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ValidateVolumeCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  validateVolumeCapabilities(
+    request: ValidateVolumeCapabilitiesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ValidateVolumeCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  listVolumes(
+    request: ListVolumesRequest,
+    callback: (error: ServiceError | null, response: ListVolumesResponse) => void,
+  ): ClientUnaryCall;
+  listVolumes(
+    request: ListVolumesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListVolumesResponse) => void,
+  ): ClientUnaryCall;
+  listVolumes(
+    request: ListVolumesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListVolumesResponse) => void,
+  ): ClientUnaryCall;
+  controllerListVolumeHealth(
+    request: ControllerListVolumeHealthRequest,
+    callback: (error: ServiceError | null, response: ControllerListVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  controllerListVolumeHealth(
+    request: ControllerListVolumeHealthRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ControllerListVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  controllerListVolumeHealth(
+    request: ControllerListVolumeHealthRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ControllerListVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetVolumeHealth(
+    request: ControllerGetVolumeHealthRequest,
+    callback: (error: ServiceError | null, response: ControllerGetVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetVolumeHealth(
+    request: ControllerGetVolumeHealthRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ControllerGetVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetVolumeHealth(
+    request: ControllerGetVolumeHealthRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ControllerGetVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  getCapacity(
+    request: GetCapacityRequest,
+    callback: (error: ServiceError | null, response: GetCapacityResponse) => void,
+  ): ClientUnaryCall;
+  getCapacity(
+    request: GetCapacityRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetCapacityResponse) => void,
+  ): ClientUnaryCall;
+  getCapacity(
+    request: GetCapacityRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetCapacityResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetCapabilities(
+    request: ControllerGetCapabilitiesRequest,
+    callback: (error: ServiceError | null, response: ControllerGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetCapabilities(
+    request: ControllerGetCapabilitiesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ControllerGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetCapabilities(
+    request: ControllerGetCapabilitiesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ControllerGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  createSnapshot(
+    request: CreateSnapshotRequest,
+    callback: (error: ServiceError | null, response: CreateSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  createSnapshot(
+    request: CreateSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  createSnapshot(
+    request: CreateSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  deleteSnapshot(
+    request: DeleteSnapshotRequest,
+    callback: (error: ServiceError | null, response: DeleteSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  deleteSnapshot(
+    request: DeleteSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  deleteSnapshot(
+    request: DeleteSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  listSnapshots(
+    request: ListSnapshotsRequest,
+    callback: (error: ServiceError | null, response: ListSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  listSnapshots(
+    request: ListSnapshotsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  listSnapshots(
+    request: ListSnapshotsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  getSnapshot(
+    request: GetSnapshotRequest,
+    callback: (error: ServiceError | null, response: GetSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  getSnapshot(
+    request: GetSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  getSnapshot(
+    request: GetSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  controllerExpandVolume(
+    request: ControllerExpandVolumeRequest,
+    callback: (error: ServiceError | null, response: ControllerExpandVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerExpandVolume(
+    request: ControllerExpandVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ControllerExpandVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerExpandVolume(
+    request: ControllerExpandVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ControllerExpandVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetVolume(
+    request: ControllerGetVolumeRequest,
+    callback: (error: ServiceError | null, response: ControllerGetVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetVolume(
+    request: ControllerGetVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ControllerGetVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerGetVolume(
+    request: ControllerGetVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ControllerGetVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerModifyVolume(
+    request: ControllerModifyVolumeRequest,
+    callback: (error: ServiceError | null, response: ControllerModifyVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerModifyVolume(
+    request: ControllerModifyVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ControllerModifyVolumeResponse) => void,
+  ): ClientUnaryCall;
+  controllerModifyVolume(
+    request: ControllerModifyVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ControllerModifyVolumeResponse) => void,
+  ): ClientUnaryCall;
+}
+
+export const ControllerClient = makeGenericClientConstructor(ControllerService, "csi.v1.Controller") as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ControllerClient;
+  service: typeof ControllerService;
+  serviceName: string;
+};
+
+export type GroupControllerService = typeof GroupControllerService;
+export const GroupControllerService = {
+  groupControllerGetCapabilities: {
+    path: "/csi.v1.GroupController/GroupControllerGetCapabilities" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GroupControllerGetCapabilitiesRequest): Buffer =>
+      Buffer.from(GroupControllerGetCapabilitiesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GroupControllerGetCapabilitiesRequest =>
+      GroupControllerGetCapabilitiesRequest.decode(value),
+    responseSerialize: (value: GroupControllerGetCapabilitiesResponse): Buffer =>
+      Buffer.from(GroupControllerGetCapabilitiesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GroupControllerGetCapabilitiesResponse =>
+      GroupControllerGetCapabilitiesResponse.decode(value),
+  },
+  createVolumeGroupSnapshot: {
+    path: "/csi.v1.GroupController/CreateVolumeGroupSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateVolumeGroupSnapshotRequest): Buffer =>
+      Buffer.from(CreateVolumeGroupSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateVolumeGroupSnapshotRequest =>
+      CreateVolumeGroupSnapshotRequest.decode(value),
+    responseSerialize: (value: CreateVolumeGroupSnapshotResponse): Buffer =>
+      Buffer.from(CreateVolumeGroupSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateVolumeGroupSnapshotResponse =>
+      CreateVolumeGroupSnapshotResponse.decode(value),
+  },
+  deleteVolumeGroupSnapshot: {
+    path: "/csi.v1.GroupController/DeleteVolumeGroupSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteVolumeGroupSnapshotRequest): Buffer =>
+      Buffer.from(DeleteVolumeGroupSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteVolumeGroupSnapshotRequest =>
+      DeleteVolumeGroupSnapshotRequest.decode(value),
+    responseSerialize: (value: DeleteVolumeGroupSnapshotResponse): Buffer =>
+      Buffer.from(DeleteVolumeGroupSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteVolumeGroupSnapshotResponse =>
+      DeleteVolumeGroupSnapshotResponse.decode(value),
+  },
+  getVolumeGroupSnapshot: {
+    path: "/csi.v1.GroupController/GetVolumeGroupSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetVolumeGroupSnapshotRequest): Buffer =>
+      Buffer.from(GetVolumeGroupSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetVolumeGroupSnapshotRequest => GetVolumeGroupSnapshotRequest.decode(value),
+    responseSerialize: (value: GetVolumeGroupSnapshotResponse): Buffer =>
+      Buffer.from(GetVolumeGroupSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetVolumeGroupSnapshotResponse =>
+      GetVolumeGroupSnapshotResponse.decode(value),
+  },
+} as const;
+
+export interface GroupControllerServer extends UntypedServiceImplementation {
+  groupControllerGetCapabilities: handleUnaryCall<
+    GroupControllerGetCapabilitiesRequest,
+    GroupControllerGetCapabilitiesResponse
+  >;
+  createVolumeGroupSnapshot: handleUnaryCall<CreateVolumeGroupSnapshotRequest, CreateVolumeGroupSnapshotResponse>;
+  deleteVolumeGroupSnapshot: handleUnaryCall<DeleteVolumeGroupSnapshotRequest, DeleteVolumeGroupSnapshotResponse>;
+  getVolumeGroupSnapshot: handleUnaryCall<GetVolumeGroupSnapshotRequest, GetVolumeGroupSnapshotResponse>;
+}
+
+export interface GroupControllerClient extends Client {
+  groupControllerGetCapabilities(
+    request: GroupControllerGetCapabilitiesRequest,
+    callback: (error: ServiceError | null, response: GroupControllerGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  groupControllerGetCapabilities(
+    request: GroupControllerGetCapabilitiesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GroupControllerGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  groupControllerGetCapabilities(
+    request: GroupControllerGetCapabilitiesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GroupControllerGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  createVolumeGroupSnapshot(
+    request: CreateVolumeGroupSnapshotRequest,
+    callback: (error: ServiceError | null, response: CreateVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  createVolumeGroupSnapshot(
+    request: CreateVolumeGroupSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  createVolumeGroupSnapshot(
+    request: CreateVolumeGroupSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  deleteVolumeGroupSnapshot(
+    request: DeleteVolumeGroupSnapshotRequest,
+    callback: (error: ServiceError | null, response: DeleteVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  deleteVolumeGroupSnapshot(
+    request: DeleteVolumeGroupSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  deleteVolumeGroupSnapshot(
+    request: DeleteVolumeGroupSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  getVolumeGroupSnapshot(
+    request: GetVolumeGroupSnapshotRequest,
+    callback: (error: ServiceError | null, response: GetVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  getVolumeGroupSnapshot(
+    request: GetVolumeGroupSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  getVolumeGroupSnapshot(
+    request: GetVolumeGroupSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetVolumeGroupSnapshotResponse) => void,
+  ): ClientUnaryCall;
+}
+
+export const GroupControllerClient = makeGenericClientConstructor(
+  GroupControllerService,
+  "csi.v1.GroupController",
+) as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): GroupControllerClient;
+  service: typeof GroupControllerService;
+  serviceName: string;
+};
+
+export type SnapshotMetadataService = typeof SnapshotMetadataService;
+export const SnapshotMetadataService = {
+  getMetadataAllocated: {
+    path: "/csi.v1.SnapshotMetadata/GetMetadataAllocated" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: GetMetadataAllocatedRequest): Buffer =>
+      Buffer.from(GetMetadataAllocatedRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetMetadataAllocatedRequest => GetMetadataAllocatedRequest.decode(value),
+    responseSerialize: (value: GetMetadataAllocatedResponse): Buffer =>
+      Buffer.from(GetMetadataAllocatedResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetMetadataAllocatedResponse => GetMetadataAllocatedResponse.decode(value),
+  },
+  getMetadataDelta: {
+    path: "/csi.v1.SnapshotMetadata/GetMetadataDelta" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: GetMetadataDeltaRequest): Buffer =>
+      Buffer.from(GetMetadataDeltaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetMetadataDeltaRequest => GetMetadataDeltaRequest.decode(value),
+    responseSerialize: (value: GetMetadataDeltaResponse): Buffer =>
+      Buffer.from(GetMetadataDeltaResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetMetadataDeltaResponse => GetMetadataDeltaResponse.decode(value),
+  },
+} as const;
+
+export interface SnapshotMetadataServer extends UntypedServiceImplementation {
+  getMetadataAllocated: handleServerStreamingCall<GetMetadataAllocatedRequest, GetMetadataAllocatedResponse>;
+  getMetadataDelta: handleServerStreamingCall<GetMetadataDeltaRequest, GetMetadataDeltaResponse>;
+}
+
+export interface SnapshotMetadataClient extends Client {
+  getMetadataAllocated(
+    request: GetMetadataAllocatedRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<GetMetadataAllocatedResponse>;
+  getMetadataAllocated(
+    request: GetMetadataAllocatedRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<GetMetadataAllocatedResponse>;
+  getMetadataDelta(
+    request: GetMetadataDeltaRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<GetMetadataDeltaResponse>;
+  getMetadataDelta(
+    request: GetMetadataDeltaRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<GetMetadataDeltaResponse>;
+}
+
+export const SnapshotMetadataClient = makeGenericClientConstructor(
+  SnapshotMetadataService,
+  "csi.v1.SnapshotMetadata",
+) as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): SnapshotMetadataClient;
+  service: typeof SnapshotMetadataService;
+  serviceName: string;
+};
+
+export type NodeService = typeof NodeService;
+export const NodeService = {
+  nodeStageVolume: {
+    path: "/csi.v1.Node/NodeStageVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeStageVolumeRequest): Buffer =>
+      Buffer.from(NodeStageVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeStageVolumeRequest => NodeStageVolumeRequest.decode(value),
+    responseSerialize: (value: NodeStageVolumeResponse): Buffer =>
+      Buffer.from(NodeStageVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeStageVolumeResponse => NodeStageVolumeResponse.decode(value),
+  },
+  nodeUnstageVolume: {
+    path: "/csi.v1.Node/NodeUnstageVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeUnstageVolumeRequest): Buffer =>
+      Buffer.from(NodeUnstageVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeUnstageVolumeRequest => NodeUnstageVolumeRequest.decode(value),
+    responseSerialize: (value: NodeUnstageVolumeResponse): Buffer =>
+      Buffer.from(NodeUnstageVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeUnstageVolumeResponse => NodeUnstageVolumeResponse.decode(value),
+  },
+  nodePublishVolume: {
+    path: "/csi.v1.Node/NodePublishVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodePublishVolumeRequest): Buffer =>
+      Buffer.from(NodePublishVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodePublishVolumeRequest => NodePublishVolumeRequest.decode(value),
+    responseSerialize: (value: NodePublishVolumeResponse): Buffer =>
+      Buffer.from(NodePublishVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodePublishVolumeResponse => NodePublishVolumeResponse.decode(value),
+  },
+  nodeUnpublishVolume: {
+    path: "/csi.v1.Node/NodeUnpublishVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeUnpublishVolumeRequest): Buffer =>
+      Buffer.from(NodeUnpublishVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeUnpublishVolumeRequest => NodeUnpublishVolumeRequest.decode(value),
+    responseSerialize: (value: NodeUnpublishVolumeResponse): Buffer =>
+      Buffer.from(NodeUnpublishVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeUnpublishVolumeResponse => NodeUnpublishVolumeResponse.decode(value),
+  },
+  nodeGetVolumeStats: {
+    path: "/csi.v1.Node/NodeGetVolumeStats" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeGetVolumeStatsRequest): Buffer =>
+      Buffer.from(NodeGetVolumeStatsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeGetVolumeStatsRequest => NodeGetVolumeStatsRequest.decode(value),
+    responseSerialize: (value: NodeGetVolumeStatsResponse): Buffer =>
+      Buffer.from(NodeGetVolumeStatsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeGetVolumeStatsResponse => NodeGetVolumeStatsResponse.decode(value),
+  },
+  nodeGetVolumeHealth: {
+    path: "/csi.v1.Node/NodeGetVolumeHealth" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeGetVolumeHealthRequest): Buffer =>
+      Buffer.from(NodeGetVolumeHealthRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeGetVolumeHealthRequest => NodeGetVolumeHealthRequest.decode(value),
+    responseSerialize: (value: NodeGetVolumeHealthResponse): Buffer =>
+      Buffer.from(NodeGetVolumeHealthResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeGetVolumeHealthResponse => NodeGetVolumeHealthResponse.decode(value),
+  },
+  nodeGetStorageHealth: {
+    path: "/csi.v1.Node/NodeGetStorageHealth" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeGetStorageHealthRequest): Buffer =>
+      Buffer.from(NodeGetStorageHealthRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeGetStorageHealthRequest => NodeGetStorageHealthRequest.decode(value),
+    responseSerialize: (value: NodeGetStorageHealthResponse): Buffer =>
+      Buffer.from(NodeGetStorageHealthResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeGetStorageHealthResponse => NodeGetStorageHealthResponse.decode(value),
+  },
+  nodeExpandVolume: {
+    path: "/csi.v1.Node/NodeExpandVolume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeExpandVolumeRequest): Buffer =>
+      Buffer.from(NodeExpandVolumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeExpandVolumeRequest => NodeExpandVolumeRequest.decode(value),
+    responseSerialize: (value: NodeExpandVolumeResponse): Buffer =>
+      Buffer.from(NodeExpandVolumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeExpandVolumeResponse => NodeExpandVolumeResponse.decode(value),
+  },
+  nodeGetCapabilities: {
+    path: "/csi.v1.Node/NodeGetCapabilities" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeGetCapabilitiesRequest): Buffer =>
+      Buffer.from(NodeGetCapabilitiesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeGetCapabilitiesRequest => NodeGetCapabilitiesRequest.decode(value),
+    responseSerialize: (value: NodeGetCapabilitiesResponse): Buffer =>
+      Buffer.from(NodeGetCapabilitiesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeGetCapabilitiesResponse => NodeGetCapabilitiesResponse.decode(value),
+  },
+  nodeGetInfo: {
+    path: "/csi.v1.Node/NodeGetInfo" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeGetInfoRequest): Buffer => Buffer.from(NodeGetInfoRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeGetInfoRequest => NodeGetInfoRequest.decode(value),
+    responseSerialize: (value: NodeGetInfoResponse): Buffer => Buffer.from(NodeGetInfoResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NodeGetInfoResponse => NodeGetInfoResponse.decode(value),
+  },
+} as const;
+
+export interface NodeServer extends UntypedServiceImplementation {
+  nodeStageVolume: handleUnaryCall<NodeStageVolumeRequest, NodeStageVolumeResponse>;
+  nodeUnstageVolume: handleUnaryCall<NodeUnstageVolumeRequest, NodeUnstageVolumeResponse>;
+  nodePublishVolume: handleUnaryCall<NodePublishVolumeRequest, NodePublishVolumeResponse>;
+  nodeUnpublishVolume: handleUnaryCall<NodeUnpublishVolumeRequest, NodeUnpublishVolumeResponse>;
+  nodeGetVolumeStats: handleUnaryCall<NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse>;
+  nodeGetVolumeHealth: handleUnaryCall<NodeGetVolumeHealthRequest, NodeGetVolumeHealthResponse>;
+  nodeGetStorageHealth: handleUnaryCall<NodeGetStorageHealthRequest, NodeGetStorageHealthResponse>;
+  nodeExpandVolume: handleUnaryCall<NodeExpandVolumeRequest, NodeExpandVolumeResponse>;
+  nodeGetCapabilities: handleUnaryCall<NodeGetCapabilitiesRequest, NodeGetCapabilitiesResponse>;
+  nodeGetInfo: handleUnaryCall<NodeGetInfoRequest, NodeGetInfoResponse>;
+}
+
+export interface NodeClient extends Client {
+  nodeStageVolume(
+    request: NodeStageVolumeRequest,
+    callback: (error: ServiceError | null, response: NodeStageVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeStageVolume(
+    request: NodeStageVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeStageVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeStageVolume(
+    request: NodeStageVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeStageVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeUnstageVolume(
+    request: NodeUnstageVolumeRequest,
+    callback: (error: ServiceError | null, response: NodeUnstageVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeUnstageVolume(
+    request: NodeUnstageVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeUnstageVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeUnstageVolume(
+    request: NodeUnstageVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeUnstageVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodePublishVolume(
+    request: NodePublishVolumeRequest,
+    callback: (error: ServiceError | null, response: NodePublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodePublishVolume(
+    request: NodePublishVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodePublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodePublishVolume(
+    request: NodePublishVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodePublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeUnpublishVolume(
+    request: NodeUnpublishVolumeRequest,
+    callback: (error: ServiceError | null, response: NodeUnpublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeUnpublishVolume(
+    request: NodeUnpublishVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeUnpublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeUnpublishVolume(
+    request: NodeUnpublishVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeUnpublishVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetVolumeStats(
+    request: NodeGetVolumeStatsRequest,
+    callback: (error: ServiceError | null, response: NodeGetVolumeStatsResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetVolumeStats(
+    request: NodeGetVolumeStatsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeGetVolumeStatsResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetVolumeStats(
+    request: NodeGetVolumeStatsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeGetVolumeStatsResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetVolumeHealth(
+    request: NodeGetVolumeHealthRequest,
+    callback: (error: ServiceError | null, response: NodeGetVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetVolumeHealth(
+    request: NodeGetVolumeHealthRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeGetVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetVolumeHealth(
+    request: NodeGetVolumeHealthRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeGetVolumeHealthResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetStorageHealth(
+    request: NodeGetStorageHealthRequest,
+    callback: (error: ServiceError | null, response: NodeGetStorageHealthResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetStorageHealth(
+    request: NodeGetStorageHealthRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeGetStorageHealthResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetStorageHealth(
+    request: NodeGetStorageHealthRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeGetStorageHealthResponse) => void,
+  ): ClientUnaryCall;
+  nodeExpandVolume(
+    request: NodeExpandVolumeRequest,
+    callback: (error: ServiceError | null, response: NodeExpandVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeExpandVolume(
+    request: NodeExpandVolumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeExpandVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeExpandVolume(
+    request: NodeExpandVolumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeExpandVolumeResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetCapabilities(
+    request: NodeGetCapabilitiesRequest,
+    callback: (error: ServiceError | null, response: NodeGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetCapabilities(
+    request: NodeGetCapabilitiesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetCapabilities(
+    request: NodeGetCapabilitiesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeGetCapabilitiesResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetInfo(
+    request: NodeGetInfoRequest,
+    callback: (error: ServiceError | null, response: NodeGetInfoResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetInfo(
+    request: NodeGetInfoRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NodeGetInfoResponse) => void,
+  ): ClientUnaryCall;
+  nodeGetInfo(
+    request: NodeGetInfoRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NodeGetInfoResponse) => void,
+  ): ClientUnaryCall;
+}
+
+export const NodeClient = makeGenericClientConstructor(NodeService, "csi.v1.Node") as unknown as {
+  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): NodeClient;
+  service: typeof NodeService;
   serviceName: string;
 };
 
