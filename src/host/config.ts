@@ -18,6 +18,8 @@ export interface Config {
   readonly dockerPluginDir: string;
   readonly defaultPool: PoolName;
   readonly pools: readonly PoolSpec[];
+  /** Where layers of engines and images lie; null: chosen. */
+  readonly layersPool: PoolName | null;
   readonly profiles: ProfileTable;
   /** Milliseconds that removed volumes stay in the trash; 0: not at all; null: until it is emptied. */
   readonly trashKeepMs: number | null;
@@ -46,6 +48,7 @@ const SCHEMA = z.strictObject({
   pools: z
     .record(z.string(), z.looseObject({ driver: z.string().default("auto") }).catchall(z.string()))
     .default({}),
+  layers: z.strictObject({ pool: z.string().optional() }).prefault({}),
   profiles: z.record(z.string(), z.record(z.string(), z.string())).default({}),
   trash: z.strictObject({ keep: z.string().default("24h") }).prefault({}),
   engines: engines.default(["unix:///var/run/docker.sock"]),
@@ -105,7 +108,18 @@ export function parseConfig(text: string): Config {
       `defaultPool: there is no pool "${defaultPool}" under pools`,
     );
   }
+  const layersPool = data.layers.pool === undefined ? null : parsePoolName(data.layers.pool);
+  if (
+    layersPool !== null &&
+    ![defaultPool, ...pools.map(({ name }) => name)].includes(layersPool)
+  ) {
+    throw new Failure(
+      "invalid_argument",
+      `layers.pool: there is no pool "${layersPool}" under pools`,
+    );
+  }
   return {
+    layersPool,
     stateDir: data.stateDir,
     runDir: data.runDir,
     dockerPluginDir: data.dockerPluginDir,

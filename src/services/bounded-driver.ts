@@ -18,7 +18,7 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
       else next();
     }
   };
-  const { changedSince } = driver;
+  const { changedSince, beginCommit } = driver;
   return {
     get traits() {
       return driver.traits;
@@ -38,6 +38,10 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     usage: (layer, signal) => bounded(() => driver.usage(layer, signal)),
     resize: (layer, size, signal) => bounded(() => driver.resize(layer, size, signal)),
     list: (signal) => bounded(() => driver.list(signal)),
+    ...(beginCommit !== undefined && {
+      beginCommit: (active, as, signal) =>
+        bounded(() => beginCommit.call(driver, active, as, signal)),
+    }),
     ...(changedSince !== undefined && {
       changedSince: (active, since, signal) =>
         bounded(() => changedSince.call(driver, active, since, signal)),

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { History } from "./history.ts";
+import type { LayerStore } from "./layer-store.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
@@ -29,6 +30,7 @@ interface HousekeepingParts {
   readonly usage: Usage;
   readonly history: History;
   readonly volumes: Volumes;
+  readonly layerStore: LayerStore;
   readonly shadows: Shadows;
   readonly quiet: Quiet;
   readonly schedules: Schedules;
@@ -46,8 +48,9 @@ export class Housekeeping {
 
   /** Runs until the signal aborts; then resolves. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pools, quiet } = this.#parts;
+    const { pools, quiet, layerStore } = this.#parts;
     await Promise.all([
+      layerStore.run(signal),
       // By itself: a container that takes a minute to start keeps no other chore.
       this.#every(CHORES_MS, "containers", () => quiet.putBackLeft(), signal),
       this.#onTheMinute(signal),

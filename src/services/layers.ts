@@ -20,29 +20,31 @@ export class Layers {
   /**
    * Does `work` with the directory of a layer's content, which stays there until it ends.
    *
-   * @param options `readOnly`: as committed layers can only be asked for.
+   * @param options `readOnly`: as committed layers can only be asked for. `release`: what is mounted for writing is taken
+   * down afterwards too, which it is not where containers may have it.
    * @throws {Failure} `not_found` for an absent layer; `unavailable` when the pool is faulted; what `work` throws.
    */
   async withPath<T>(
     layer: { readonly pool: PoolName; readonly layer: LayerId },
-    options: { readonly readOnly: boolean },
+    options: { readonly readOnly: boolean; readonly release?: boolean },
     work: (path: string) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
     const { pools, staging } = this.#parts;
     const driver = pools.get(layer.pool);
-    const mountsOf = () => driver.mounts(layer.layer, options, signal);
+    const { readOnly, release = readOnly } = options;
+    const mountsOf = () => driver.mounts(layer.layer, { readOnly }, signal);
     if (driver.traits.plainPaths) {
       const [mount] = await mountsOf();
       // Read by us alone, and never written: a path is enough.
       if (mount?.type === "bind") return work(mount.source);
     }
-    const staged = { layer: layer.layer, readOnly: options.readOnly };
+    const staged = { layer: layer.layer, readOnly };
     try {
       return await staging.hold(staged, async () => work(await staging.stage(staged, mountsOf)));
     } finally {
       // A writable one may be a container's by now; housekeeping takes those down.
-      if (options.readOnly) await staging.unstage(staged);
+      if (release) await staging.unstage(staged);
     }
   }
 }

@@ -15,6 +15,7 @@ import { Families } from "./families.ts";
 import { History } from "./history.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
+import { buildLayerStore } from "./layer-store-parts.ts";
 import { Layers } from "./layers.ts";
 import { Mounts } from "./mounts.ts";
 import { Operations } from "./operations.ts";
@@ -55,6 +56,8 @@ export interface NodePorts {
 export interface NodeSettings {
   readonly pools: readonly PoolSpec[];
   readonly defaultPool: PoolName;
+  /** Where layers of engines and images lie; null: the default pool where that suits them, else one of their own. */
+  readonly layersPool?: PoolName | null;
   /** Those of the configuration. */
   readonly profiles: ProfileTable;
   /** How long removed volumes stay in the trash, in milliseconds; 0: not at all; null: until it is emptied. */
@@ -89,6 +92,10 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const mounts = new Mounts({ runtime, pools, staging, kernel, engines, queue, clock, log });
   const quiet = new Quiet({ records, mounts, engines, events, clock, random, log });
   const layers = new Layers({ pools, staging });
+  const layerStore = buildLayerStore({
+    ...{ store, pools, layers, events, queue, clock, random, log },
+    ...{ defaultPool: settings.defaultPool, configured: settings.layersPool ?? null },
+  });
   const usage = new Usage({ pools, queue, clock, log });
   const history = new History(records);
   const base = { records, history, operations, pools, mounts, events, queue, clock, random, log };
@@ -115,6 +122,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const branches = new Branches({ volumes, snapshots });
   const reconcile = new Reconcile({
     ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes, clock },
+    isKept: (layer) => layerStore.findLayer(layer) !== undefined,
   });
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
   const doctor = new Doctor({
@@ -129,19 +137,20 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   });
   const housekeeping = new Housekeeping({
     ...{ pools, operations, reconcile, trash, snapshotTrash, mounts, usage, volumes, shadows },
-    ...{ history, quiet, schedules, clock, log },
+    ...{ history, quiet, schedules, layerStore, clock, log },
   });
   return {
     services: {
-      ...{ volumes, history, snapshots, restores, resizes, branches, layers, profiles },
+      ...{ volumes, history, snapshots, restores, resizes, branches, layers, layerStore },
       ...{ trash, snapshotTrash, mounts, usage, pools, operations, events, doctor, quiet },
-      schedules,
+      ...{ profiles, schedules },
     },
     reconcile,
     shadows,
     housekeeping,
     start: async (signal) => {
       await pools.openAll(settings.pools, signal);
+      await layerStore.open(signal);
       await reconcile.resume(signal);
       await reconcile.report(signal);
     },

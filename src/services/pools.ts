@@ -70,6 +70,7 @@ interface PoolsParts {
 export class Pools {
   readonly #parts: PoolsParts;
   readonly #open = new Map<PoolName, OpenPool>();
+  #ensuring: Promise<unknown> = Promise.resolve();
 
   constructor(parts: PoolsParts) {
     this.#parts = parts;
@@ -82,37 +83,48 @@ export class Pools {
    * @throws {Failure} `failed_precondition` when `specs` asks for another driver than a pool was made with.
    */
   async openAll(specs: readonly PoolSpec[], signal: AbortSignal): Promise<void> {
-    const { records, maker, clock, log } = this.#parts;
+    const { records } = this.#parts;
     const known = new Map((await records.listPools()).map((pool) => [pool.name, pool]));
     for (const spec of specs) {
       const record = known.get(spec.name);
-      if (record === undefined) {
-        const chosen = await maker.choose(spec);
-        const made: PoolRecord = {
-          name: spec.name,
-          createdAt: clock.now(),
-          opened: false,
-          ...chosen,
-        };
-        maker.build(made);
-        await records.write([putPool(made)]);
-        log.info("pool chosen", { pool: made.name, driver: made.driver, why: made.why });
-        known.set(spec.name, made);
-      } else {
-        ensureSameDriver(record, spec);
-      }
+      if (record === undefined) known.set(spec.name, await this.#record(spec));
+      else ensureSameDriver(record, spec);
     }
-    for (const record of known.values()) {
-      this.#open.set(record.name, {
-        record,
-        driver: boundedDriver(maker.build(record), POOL_CALLS_LIMIT),
-        health: { state: "faulted", why: "it is being opened" },
-        opening: undefined,
-        looking: undefined,
-        lookedAt: 0,
-      });
-    }
+    for (const record of known.values()) this.#add(record);
     await Promise.all([...this.#open.values()].map((pool) => this.#bringUp(pool, signal)));
+  }
+
+  /** A pool that the daemon needs by itself; there already is success. One that does not come up is faulted. */
+  async ensure(spec: PoolSpec, signal: AbortSignal): Promise<void> {
+    const mine = this.#ensuring.then(async () => {
+      if (this.#open.has(spec.name)) return;
+      await this.#bringUp(this.#add(await this.#record(spec)), signal);
+    });
+    this.#ensuring = mine.catch(() => undefined);
+    await mine;
+  }
+
+  async #record(spec: PoolSpec): Promise<PoolRecord> {
+    const { records, maker, clock, log } = this.#parts;
+    const chosen = await maker.choose(spec);
+    const made = { name: spec.name, createdAt: clock.now(), opened: false, ...chosen };
+    maker.build(made);
+    await records.write([putPool(made)]);
+    log.info("pool chosen", { pool: made.name, driver: made.driver, why: made.why });
+    return made;
+  }
+
+  #add(record: PoolRecord): OpenPool {
+    const pool: OpenPool = {
+      record,
+      driver: boundedDriver(this.#parts.maker.build(record), POOL_CALLS_LIMIT),
+      health: { state: "faulted", why: "it is being opened" },
+      opening: undefined,
+      looking: undefined,
+      lookedAt: 0,
+    };
+    this.#open.set(record.name, pool);
+    return pool;
   }
 
   /** The driver of a pool that serves. @throws {Failure} `not_found`, or `unavailable` when it is faulted, saying why. */

@@ -44,6 +44,8 @@ interface ReconcileParts {
   readonly snapshotTrash: SnapshotTrash;
   readonly restores: Restores;
   readonly resizes: Resizes;
+  /** True of a layer that engines and images use: it is no volume's, and nobody's orphan. */
+  readonly isKept: (layer: LayerId) => boolean;
   readonly events: EventLog;
   readonly clock: Clock;
   readonly log: Log;
@@ -132,7 +134,7 @@ export class Reconcile {
       layers.set(pool, new Set(listed.map(({ id }) => id)));
     }
     // Records are read after the pools: a volume made in between has its record first, and its layer is no orphan.
-    const { records } = this.#parts;
+    const { records, isKept } = this.#parts;
     const volumes = (await records.listVolumes()).map(({ value }) => value);
     const snapshots = (await records.listSnapshots()).map(({ value }) => value);
     const underWay = (await records.listOperations())
@@ -150,7 +152,7 @@ export class Reconcile {
       layers.get(volume.spec.pool)?.has(layer) === false;
     return {
       orphans: [...layers].flatMap(([pool, ids]) =>
-        [...ids].filter((id) => !owned.has(id)).map((layer) => ({ pool, layer })),
+        [...ids].filter((id) => !owned.has(id) && !isKept(id)).map((layer) => ({ pool, layer })),
       ),
       lost: [
         ...volumes

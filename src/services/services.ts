@@ -2,6 +2,7 @@ import type { Branches } from "./branches.ts";
 import type { Doctor } from "./doctor.ts";
 import type { EventLog } from "./event-log.ts";
 import type { History } from "./history.ts";
+import type { LayerStore } from "./layer-store.ts";
 import type { Layers } from "./layers.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
@@ -26,6 +27,8 @@ export interface Services {
   readonly resizes: Resizes;
   readonly branches: Branches;
   readonly layers: Layers;
+  /** Layers of engines and images. */
+  readonly layerStore: LayerStore;
   readonly trash: Trash;
   readonly snapshotTrash: SnapshotTrash;
   readonly mounts: Mounts;

@@ -117,6 +117,12 @@ export interface StorageDriver {
   prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void>;
   /** 12. A new read-only layer with the content of `parent`; exists: as 8. */
   view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void>;
+  /**
+   * 21. Optional. What `commit(active, as)` needs to be durable first is so when this resolves: the content, and where the
+   *     driver keeps one its note. Who calls it writes to `active` no more. The layer is active until `commit`, which then takes
+   *     no time that grows with the layer. Absent: `commit` does all. As 13 where that is refused.
+   */
+  beginCommit?(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
   /** 13. The active layer `active` becomes the committed layer `as`; `active` is gone. Done already is success. */
   commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
   /**

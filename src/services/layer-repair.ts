@@ -1,0 +1,174 @@
+import { Failure, invariant } from "../core/failure.ts";
+import type { LayerId } from "../core/id.ts";
+import type { KeptLayer } from "../core/layer/hold.ts";
+import type { PoolName } from "../core/name.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { LayerInfo } from "../core/ports/storage-driver.ts";
+import type { EventLog } from "./event-log.ts";
+import type { LayerIndex } from "./layer-index.ts";
+import { dropHold, type LayerRecords } from "./layer-records.ts";
+import type { Pools } from "./pools.ts";
+
+/** Owner and mode of the root of a layer that stands on none. */
+const OWNER = { uid: 0, gid: 0, mode: 0o755 };
+
+/** What {@link LayerRepair} works with. */
+interface LayerRepairParts {
+  readonly records: LayerRecords;
+  readonly index: LayerIndex;
+  readonly pools: Pools;
+  readonly events: EventLog;
+  readonly log: Log;
+}
+
+/** Brings the pools to what the records of layers say. A call and a start after a crash do it by the same steps. */
+export class LayerRepair {
+  readonly #parts: LayerRepairParts;
+  /** False while a write may have happened of which the index does not know, or the other way round. */
+  #sure = false;
+  #reading: Promise<void> | undefined;
+  /** Pools that have not been compared with the records since they were last in doubt. */
+  readonly #unsettled = new Set<PoolName>();
+  /** Layers that are recorded and gone. */
+  readonly #lost = new Set<LayerId>();
+
+  constructor(parts: LayerRepairParts) {
+    this.#parts = parts;
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    await this.ensureSure();
+    await this.settle(signal);
+  }
+
+  /** What is in the store has to be read back. */
+  doubt(): void {
+    this.#sure = false;
+  }
+
+  /** The index holds what the store does. */
+  async ensureSure(): Promise<void> {
+    if (this.#sure) return;
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    await this.#reading;
+  }
+
+  /** Layers that are recorded and that their pool does not have. */
+  lost(): readonly LayerId[] {
+    return [...this.#lost];
+  }
+
+  /** Makes a layer that is recorded. Made already is success. */
+  async make(layer: KeptLayer, signal: AbortSignal): Promise<void> {
+    const driver = this.#parts.pools.get(layer.pool);
+    const { id, parent, sizeBytes } = layer;
+    if (layer.kind === "view") {
+      invariant(parent !== null, "a view stands on a layer");
+      return driver.view(id, parent, signal);
+    }
+    await driver.prepare(id, { parent, sizeBytes, owner: OWNER }, signal);
+  }
+
+  /** Commits a layer that is recorded as committed. Done already is success. */
+  async commit({ pool, id, from }: KeptLayer): Promise<void> {
+    invariant(from !== null, "a committed layer was active");
+    try {
+      // Not to be broken off: the record says that it is done.
+      await this.#parts.pools.get(pool).commit(from, id, new AbortController().signal);
+    } catch (thrown) {
+      this.doubt();
+      throw thrown;
+    }
+  }
+
+  /** Compares the pools that have not been, as far as they serve. */
+  async settle(signal: AbortSignal): Promise<void> {
+    for (const pool of [...this.#unsettled]) {
+      if (this.#isAway(pool)) continue;
+      try {
+        await this.#settlePool(pool, signal);
+        this.#unsettled.delete(pool);
+      } catch (thrown) {
+        this.#parts.log.warn(
+          "layers of a pool not compared with their records; tried again later",
+          {
+            pool,
+            error: thrown,
+          },
+        );
+      }
+    }
+  }
+
+  async #read(): Promise<void> {
+    const { records, index, log } = this.#parts;
+    const { layers, holds } = await records.load();
+    index.reset(layers, holds);
+    for (const { pool } of layers) this.#unsettled.add(pool);
+    for (const { holder, number } of index.dangling) {
+      log.error("what held a layer without a record is forgotten", { ...holder });
+      await records.write([dropHold(number)]);
+    }
+    this.#sure = true;
+    // Later than at the start, calls go on meanwhile: what is missing was theirs that failed.
+  }
+
+  #isAway(pool: PoolName): boolean {
+    const { pools } = this.#parts;
+    if (!pools.names().includes(pool)) return true;
+    return pools.describe(pool).health.state === "faulted";
+  }
+
+  async #settlePool(pool: PoolName, signal: AbortSignal): Promise<void> {
+    const { index, pools } = this.#parts;
+    const there = new Map(
+      (await pools.get(pool).list(signal)).map((info): [LayerId, LayerInfo] => [info.id, info]),
+    );
+    const missing = [...index.layers()].filter(
+      (layer) => layer.pool === pool && !there.has(layer.id) && !index.isIdle(layer.id),
+    );
+    // Committed ones first: others stand on them.
+    const ordered = [
+      ...missing.filter(({ kind }) => kind === "committed"),
+      ...missing.filter(({ kind }) => kind !== "committed"),
+    ];
+    for (const layer of ordered) {
+      signal.throwIfAborted();
+      await index.unlessBusy(layer.id, () => this.#restore(layer, there, signal));
+    }
+  }
+
+  async #restore(
+    layer: KeptLayer,
+    there: ReadonlyMap<LayerId, LayerInfo>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      if (layer.kind !== "committed") await this.make(layer, signal);
+      else if (layer.from !== null && there.has(layer.from)) await this.commit(layer);
+      else throw new Failure("not_found", "its content is gone");
+      this.#lost.delete(layer.id);
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const { code, message } = Failure.from(thrown);
+      if (code === "unavailable") throw thrown;
+      this.#tellLost(layer, message);
+    }
+  }
+
+  #tellLost({ id, pool }: KeptLayer, why: string): void {
+    if (this.#lost.has(id)) return;
+    this.#lost.add(id);
+    const { events, index } = this.#parts;
+    const [first] = index.holdersOf(id);
+    const whose = first === undefined ? "others stand on" : `${first.face} keeps as "${first.key}"`;
+    events.emit({
+      type: "layer.lost",
+      level: "warning",
+      subject: pool,
+      message: `Layer ${id}, which ${whose}, is not in pool "${pool}": ${why}; have its engine remove it, and pull or build it again`,
+    });
+  }
+}
