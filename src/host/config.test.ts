@@ -9,6 +9,7 @@ it("is all defaults when empty", () => {
     dockerPluginDir: "/run/docker/plugins",
     defaultPool: "default",
     pools: [{ name: "default", driver: "auto", options: {} }],
+    layersPool: null,
     profiles: new Map(),
     trashKeepMs: 86_400_000,
     engines: ["unix:///var/run/docker.sock"],

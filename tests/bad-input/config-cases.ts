@@ -72,6 +72,7 @@ export const CONFIG_CASES: readonly ConfigCase[] = [
   ["a list for a driver", "pools: { a: { driver: [btrfs] } }", "pools.a.driver"],
   ["a map for an option", "pools: { a: { size: { a: b } } }", "pools.a.size"],
   ["a default pool that is not there", "defaultPool: fast", 'there is no pool "fast"'],
+  ["a pool for layers that is not there", "layers: { pool: fast }", 'there is no pool "fast"'],
   ["a default pool that climbs", "defaultPool: ../x", "as a pool name"],
   ["a profile in a profile", "profiles: { db: { profile: db } }", "cannot have a profile"],
   ["a profile's name with a blank", "profiles: { 'a b': {} }", "as a profile name"],
