@@ -5,7 +5,7 @@ import type { Context } from "./context.ts";
 import { USAGE_EXIT_CODE, UsageError } from "./exit-code.ts";
 import { tellFailure } from "./many.ts";
 import { printable } from "./printable.ts";
-import { COMPLETE, DAEMON } from "./reserved.ts";
+import { COMPLETE, DAEMON, NOMAD } from "./reserved.ts";
 import { HELP, VERBS } from "./verbs.ts";
 
 /**
@@ -31,6 +31,10 @@ export async function main(argv: readonly string[]): Promise<void> {
       const { complete } = await import("./complete.ts");
       if (argv[1] === "--host") host = argv[2];
       return await complete(context, argv.slice(1));
+    }
+    if (argv[0] === NOMAD) {
+      const { nomadHostVolume } = await import("./nomad.ts");
+      return await nomadHostVolume(context, argv[1], process.env);
     }
     for (const [name, verb] of Object.entries(VERBS)) {
       const meant = argv.includes(name);

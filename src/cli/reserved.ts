@@ -2,3 +2,5 @@
 export const DAEMON = "daemon";
 /** The first word with which the shells' scripts ask for completions. */
 export const COMPLETE = "__complete";
+/** The first word with which Nomad's plugin for dynamic host volumes asks (`deploy/nomad/lagan`). */
+export const NOMAD = "nomad-host-volume";

@@ -36,6 +36,8 @@ export interface WireVolume {
   readonly schedule: { readonly every: string; readonly keep: string } | null;
   /** Where it stands; absent in listings. */
   readonly scheduleStatus?: WireScheduleStatus | null | undefined;
+  /** Directory of its content on this node; null: it is mounted only while it is used, or cannot be reached. Absent in listings. */
+  readonly path?: string | null | undefined;
   readonly createdAt: string;
   readonly options: {
     readonly uid: number;

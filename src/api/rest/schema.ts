@@ -76,6 +76,11 @@ const volume = z.strictObject({
     .nullable()
     .optional()
     .describe("Where the schedule stands; absent in listings"),
+  path: z
+    .string()
+    .nullable()
+    .optional()
+    .describe("Its directory on this node; null: mounted only while used; absent in listings"),
   createdAt: time,
   options: z.strictObject({
     uid: z.int(),

@@ -55,14 +55,14 @@ export function volumeRoutes(services: Services): readonly Route[] {
     route({
       ...{ method: "GET", path: ONE, does: "Shows a volume." },
       ...{ query: NO_QUERY, body: null, answers: { 200: VOLUME }, fails: ["not_found"] },
-      work: async (request) => {
+      work: async (request, signal) => {
         const found = await volumes.get(nameIn(request));
         const { headers, body } = await oneVolume(services, found);
         const status = await services.schedules.status(found.value);
-        return {
-          headers,
-          body: { ...body, scheduleStatus: status && formatScheduleStatus(status) },
-        };
+        const scheduleStatus = status && formatScheduleStatus(status);
+        // Whoever asks for the rest is not kept from it by a pool that is faulted.
+        const path = await services.mounts.path(found.value, signal).catch(() => null);
+        return { headers, body: { ...body, scheduleStatus, path } };
       },
     }),
     changeRoute(services),

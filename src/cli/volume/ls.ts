@@ -74,6 +74,7 @@ function formatVolume(volume: WireVolume, nowMs: number): string {
     ],
     ["Status", health.state === "ok" ? "ok" : `${health.state}: ${health.why}`],
     ["Mounts", String(volume.mounts)],
+    ["Directory", volume.path ?? "none but while it is used"],
     ["Protected", protection === null ? "no" : `by ${protection.by} at ${protection.at}`],
     ["History", formatHistory(volume)],
     ["Schedule", schedule === null ? "none" : `every ${schedule.every}, keep ${schedule.keep}`],
