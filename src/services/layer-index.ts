@@ -30,6 +30,9 @@ export class LayerIndex {
   /** Layers that a call works with, by how many do. */
   readonly #busy = new Map<LayerId, number>();
 
+  /** Layers that are being removed: whoever asks for one is told that there is none. */
+  readonly #going = new Set<LayerId>();
+
   /** Holds whose layer has no record, which only damage can bring about. */
   readonly dangling: HoldRecord[] = [];
 
@@ -63,7 +66,22 @@ export class LayerIndex {
 
   byChain(pool: PoolName, chainId: ChainId): KeptLayer | undefined {
     const id = this.#chains.get(chainKey(pool, chainId));
-    return id === undefined ? undefined : this.layer(id);
+    return id === undefined || this.#going.has(id) ? undefined : this.layer(id);
+  }
+
+  /** True while the layer is being removed. */
+  isGoing(id: LayerId): boolean {
+    return this.#going.has(id);
+  }
+
+  /** Does `work`, which removes an idle layer: meanwhile nobody is given it. */
+  async removing(id: LayerId, work: () => Promise<void>): Promise<void> {
+    this.#going.add(id);
+    try {
+      await this.keeping([id], work);
+    } finally {
+      this.#going.delete(id);
+    }
   }
 
   holdersOf(id: LayerId): readonly Holder[] {

@@ -102,7 +102,7 @@ export class LayerReaper {
 
   async #remove({ id, pool }: KeptLayer, signal: AbortSignal): Promise<void> {
     const { index, pools, sizes } = this.#parts;
-    await index.keeping([id], async () => {
+    await index.removing(id, async () => {
       await pools.get(pool).remove(id, signal);
       index.dropLayer(id);
       sizes.forget(id);

@@ -105,7 +105,7 @@ export class LayerStore {
     signal: AbortSignal,
   ): Promise<Hold> {
     const attempt = `Cannot commit ${describeHolder(active)} as ${describeHolder(as)}`;
-    const { index } = this.#parts;
+    const { index, reaper } = this.#parts;
     return this.#change([active, as], async () => {
       const found = index.find(active);
       const layer = found && index.layer(found.hold.layer);
@@ -122,7 +122,7 @@ export class LayerStore {
         ...{ parent: layer.parent, sizeBytes: null, chainId, from: layer.id },
       };
       const hold = { number: this.#number(), holder: as, layer: committed.id, data };
-      return index.keeping([layer.id, committed.id], async () => {
+      const committing = index.keeping([layer.id, committed.id], async () => {
         const writes = [dropHold(found.number), putHold(hold)];
         if (there === undefined) {
           await this.#commitLayer(layer, committed, writes, signal);
@@ -130,6 +130,8 @@ export class LayerStore {
         index.dropHold(active);
         return this.#show(hold);
       });
+      // One of two equal layers is nobody's now.
+      return committing.finally(() => reaper.kick());
     });
   }
 
@@ -177,6 +179,11 @@ export class LayerStore {
   /** In the order in which they were made. */
   list(face: Face): Iterable<Hold> {
     return this.#parts.index.holds(face);
+  }
+
+  /** Where layers without a parent are made. */
+  homePool(signal: AbortSignal): Promise<PoolName> {
+    return this.#parts.home.find(signal);
   }
 
   /** The layer of this identity in a pool; left out: the one in which new layers are made. */
@@ -362,7 +369,7 @@ export class LayerStore {
 
   #committed(attempt: string, id: LayerId): KeptLayer {
     const layer = this.#parts.index.layer(id);
-    if (layer === undefined) {
+    if (layer === undefined || this.#parts.index.isGoing(id)) {
       throw new Failure("not_found", `${attempt}: layer ${id} does not exist`);
     }
     if (layer.kind === "committed") return layer;

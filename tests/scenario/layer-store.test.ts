@@ -60,6 +60,36 @@ it("one chain is kept once in a pool, however many hold it", async () => {
   expect(await store.byChain(chainId, signal)).toMatchObject({ id: first.layer });
 });
 
+it("a layer that is just going is given to nobody, and the one that comes instead stays", async () => {
+  await prepare("a");
+  const first = await store.commit(held("a"), held("A"), { chainId, data: {} }, signal);
+  await prepare("b");
+  await store.release(held("A"));
+  const going = store.reap(signal);
+  const second = await store.commit(held("b"), held("B"), { chainId, data: {} }, signal);
+  await expect(store.hold(held("C"), first.layer, { data: {} })).rejects.toMatchObject({
+    code: "not_found",
+  });
+  await going;
+  expect(second.layer).not.toBe(first.layer);
+  expect(await layersThere()).toBe(1);
+  expect(await store.mounts(held("B"), { readOnly: true }, signal)).toHaveLength(1);
+  expect(await store.byChain(chainId, signal)).toMatchObject({ id: second.layer });
+});
+
+it("of two equal layers the later goes without being asked for", async () => {
+  const running = new AbortController();
+  const run = store.run(running.signal);
+  await prepare("a");
+  await store.commit(held("a"), held("A"), { chainId, data: {} }, signal);
+  await prepare("b");
+  await store.commit(held("b"), held("B"), { chainId, data: {} }, signal);
+  for (let turn = 0; turn < 1_000 && (await layersThere()) > 1; turn++);
+  expect(await layersThere()).toBe(1);
+  running.abort();
+  await run.catch(() => undefined);
+});
+
 it("a layer stays while somebody holds it or another stands on it, and goes after", async () => {
   await prepare("a");
   const base = await store.commit(held("a"), held("base"), { data: {} }, signal);
