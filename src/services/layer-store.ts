@@ -219,14 +219,19 @@ export class LayerStore {
     return this.#parts.repair.lost();
   }
 
-  /** How to mount the layer, for who mounts it by itself. @throws {Failure} `not_found`; what the driver says. */
+  /**
+   * How to mount the layer, for who mounts it by itself.
+   *
+   * @param options `shared`: also one that is mounted elsewhere, as engines do that keep their own books.
+   * @throws {Failure} `not_found`; what the driver says.
+   */
   async mounts(
     holder: Holder,
-    { readOnly }: { readonly readOnly: boolean },
+    { readOnly, shared = false }: { readonly readOnly: boolean; readonly shared?: boolean },
     signal: AbortSignal,
   ): Promise<readonly LayerMount[]> {
     const { pool, layer, kind } = this.#get(`Cannot mount ${describeHolder(holder)}`, holder);
-    const how = { readOnly: readOnly || kind !== "active" };
+    const how = { readOnly: readOnly || kind !== "active", shared };
     return this.#parts.pools.get(pool).mounts(layer, how, signal);
   }
 

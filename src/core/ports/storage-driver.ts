@@ -38,6 +38,8 @@ export interface LayerUsage {
   readonly referencedBytes: number;
   /** Bytes that removing the layer would free. */
   readonly exclusiveBytes: number;
+  /** Files and directories that the layer has of its own, where the driver counts them. */
+  readonly inodes?: number;
 }
 
 /** How to reach a layer's root: what to give to mount(2), with `target` left for the caller. */
@@ -139,11 +141,12 @@ export interface StorageDriver {
   /**
    * 16. How to reach the layer's root. A single `bind` without options means that `source` can be used as it is. May
    *     attach what the mount needs, and mount what the pool keeps mounted anyway. A view and a committed layer are
-   *     always `ro`; a committed one asked for writing: `failed_precondition`; absent: `not_found`.
+   *     always `ro`; a committed one asked for writing: `failed_precondition`; absent: `not_found`. With `shared` the mount
+   *     is told as it is made anew, also of an active layer that is mounted already: for an engine that mounts by itself.
    */
   mounts(
     layer: LayerId,
-    options: { readonly readOnly: boolean },
+    options: { readonly readOnly: boolean; readonly shared?: boolean },
     signal: AbortSignal,
   ): Promise<readonly LayerMount[]>;
   /** 17. Absent: `not_found`. May lag behind writers by the file system's commit interval. */

@@ -227,7 +227,7 @@ class OverlayDriver implements StorageDriver {
 
   async mounts(
     layer: LayerId,
-    options: { readonly readOnly: boolean },
+    options: { readonly readOnly: boolean; readonly shared?: boolean },
     signal: AbortSignal,
   ): Promise<readonly LayerMount[]> {
     const attempt = `Cannot mount layer ${layer}`;
@@ -240,7 +240,7 @@ class OverlayDriver implements StorageDriver {
     const lowers = names.map((name) => this.#contents.of(name).content);
     if (info.kind === "view") return [readOnlyMount(lowers)];
     const upper = this.#contents.of(contentOf(layer, record));
-    if (info.kind === "active" && lowers.length > 0) {
+    if (info.kind === "active" && lowers.length > 0 && options.shared !== true) {
       // Two overlays on one upper directory would each be unaware of what the other writes.
       const writer = await this.#uses.findWriter(upper.content);
       const source = writer?.mountPoint;
