@@ -4,6 +4,7 @@ import type { Server } from "node:net";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { FastifyInstance } from "fastify";
+import { containerdDoor } from "../api/containerd/server.ts";
 import { volumeFace } from "../api/docker-volume/face.ts";
 import { restApp } from "../api/rest/server.ts";
 import { dockerPluginApp } from "../api/shared/docker-plugin.ts";
@@ -93,7 +94,9 @@ async function main(): Promise<void> {
   const docker = dockerPluginApp({ faces, log, onActivate, onCall }, stop.signal);
   metrics.count(docker, "docker-plugin");
   await Promise.all([rest.ready(), docker.ready()]);
+  const containerd = containerdDoor({ layerStore: services.layerStore, log });
   const doors = await Promise.all([
+    openDoor(containerd, "snapshots", join(config.runDir, "snapshots.sock"), { mode: 0o600 }),
     openDoor(httpDoor(rest), "rest", join(config.runDir, "lagan.sock"), {
       mode: 0o660,
       group: "lagan",
