@@ -116,7 +116,8 @@ export function importCommand(context: Context): Command {
     });
 }
 
-async function openArchive(path: string): Promise<{
+/** A file, or standard input for `-`. */
+export async function openArchive(path: string): Promise<{
   readonly pieces: AsyncIterable<Uint8Array>;
   readonly totalBytes: number | null;
 }> {

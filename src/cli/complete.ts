@@ -15,6 +15,7 @@ const NAMES: Readonly<Record<string, (client: RestClient) => Promise<readonly st
     ...(await refsOf(client)),
   ],
   snapshot: (client) => refsOf(client),
+  image: async (client) => (await client.images.list()).flatMap(({ names, id }) => [...names, id]),
   profile: async (client) => (await client.listProfiles()).map(({ name }) => name),
   trashed: async (client) => (await client.listTrash()).flatMap(({ name, id }) => [name, id]),
   pool: async (client) => (await client.listPools()).map(({ name }) => name),

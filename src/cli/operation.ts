@@ -65,12 +65,16 @@ function formatCopied({ doneBytes, totalBytes }: WireOperation): string {
   return totalBytes === null ? done : `${done} of ${formatBytes(totalBytes)}`;
 }
 
+function formatTarget({ target, volumeId }: WireOperation): string {
+  return volumeId === null ? `image ${target}` : `volume ${target} (${volumeId})`;
+}
+
 function formatOperation(operation: WireOperation): string {
   const { state, why, finishedAt } = operation;
   return formatDetails([
     ["ID", operation.id],
     ["Verb", operation.verb],
-    ["Target", `volume ${operation.target} (${operation.volumeId})`],
+    ["Target", formatTarget(operation)],
     ["State", why === null ? state : `${state}: ${why}`],
     ...(operation.doneBytes === null ? [] : ([["Copied", formatCopied(operation)]] as const)),
     ["Started", operation.startedAt],

@@ -68,6 +68,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "a volume from a tar",
     load: async () => (await import("./archive.ts")).importCommand,
   },
+  image: {
+    summary: "images, whose layers are here",
+    load: async () => (await import("./image/image.ts")).imageCommand,
+  },
   profile: {
     summary: "named defaults for new volumes",
     load: async () => (await import("./profile.ts")).profileCommand,

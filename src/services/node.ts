@@ -3,7 +3,10 @@ import type { PoolSpec } from "../core/pool/pool.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Engine } from "../core/ports/engine.ts";
 import type { Files } from "../core/ports/files.ts";
+import type { Hash } from "../core/ports/hash.ts";
+import type { ImageSources } from "../core/ports/image-source.ts";
 import type { Kernel } from "../core/ports/kernel.ts";
+import type { LayerTar } from "../core/ports/layer-tar.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { Store } from "../core/ports/store.ts";
@@ -14,6 +17,7 @@ import { EventLog } from "./event-log.ts";
 import { Families } from "./families.ts";
 import { History } from "./history.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { buildImages } from "./images-parts.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import { buildLayerStore } from "./layer-store-parts.ts";
 import { Layers } from "./layers.ts";
@@ -50,6 +54,15 @@ export interface NodePorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Left out: images are refused. */
+  readonly images?: ImagePorts;
+}
+
+/** What images need of the machine. */
+export interface ImagePorts {
+  readonly sources: ImageSources;
+  readonly layerTar: LayerTar;
+  readonly hash: Hash;
 }
 
 /** What people decide. */
@@ -96,6 +109,10 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     ...{ store, pools, layers, events, queue, clock, random, log },
     ...{ defaultPool: settings.defaultPool, configured: settings.layersPool ?? null },
   });
+  const images = buildImages({
+    ...{ store, records, layerStore, operations, events, queue, clock, random, log },
+    ports: ports.images,
+  });
   const usage = new Usage({ pools, queue, clock, log });
   const history = new History(records);
   const base = { records, history, operations, pools, mounts, events, queue, clock, random, log };
@@ -121,7 +138,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   });
   const branches = new Branches({ volumes, snapshots });
   const reconcile = new Reconcile({
-    ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes, clock },
+    ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes, images, clock },
     isKept: (layer) => layerStore.findLayer(layer) !== undefined,
   });
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
@@ -143,7 +160,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     services: {
       ...{ volumes, history, snapshots, restores, resizes, branches, layers, layerStore },
       ...{ trash, snapshotTrash, mounts, usage, pools, operations, events, doctor, quiet },
-      ...{ profiles, schedules },
+      ...{ profiles, schedules, images },
     },
     reconcile,
     shadows,
@@ -151,6 +168,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     start: async (signal) => {
       await pools.openAll(settings.pools, signal);
       await layerStore.open(signal);
+      await images.open();
       await reconcile.resume(signal);
       await reconcile.report(signal);
     },

@@ -1,6 +1,11 @@
 import { Failure } from "../core/failure.ts";
-import { newId, type OperationId } from "../core/id.ts";
-import type { Operation, OperationState, OperationVerb } from "../core/operation/operation.ts";
+import { newId, type OperationId, type VolumeId } from "../core/id.ts";
+import type {
+  Operation,
+  OperationState,
+  OperationVerb,
+  VolumeOperation,
+} from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { Volume } from "../core/volume/volume.ts";
@@ -27,25 +32,36 @@ export class Operations {
   }
 
   /** A new running operation, to be written in the transaction that begins the work. */
-  begin(verb: OperationVerb, volume: Volume, about: Operation["about"] = {}): Operation {
+  begin(
+    verb: Exclude<OperationVerb, "image.import">,
+    volume: Volume,
+    about: Operation["about"] = {},
+  ): VolumeOperation {
+    return { ...this.#begun(verb, volume.name), volume: volume.id, about };
+  }
+
+  /** The same for the bringing of an image. @param target Its name, or where it comes from. */
+  beginImage(target: string): Operation {
+    return this.#begun("image.import", target);
+  }
+
+  #begun(verb: OperationVerb, target: string): Operation {
     return {
       id: newId<OperationId>(this.#clock, this.#random),
-      verb,
-      volume: volume.id,
-      target: volume.name,
+      ...{ verb, target, volume: null },
       startedAt: this.#clock.now(),
-      about,
+      about: {},
       status: { state: "running" },
     };
   }
 
   /** The same operation, done: to be written in the transaction that ends the work. */
-  done(operation: Operation): Operation {
+  done<T extends Operation>(operation: T): T {
     return { ...operation, status: { state: "done", finishedAt: this.#clock.now() } };
   }
 
   /** The same operation, failed and rolled back. */
-  failed(operation: Operation, failure: Failure): Operation {
+  failed<T extends Operation>(operation: T, failure: Failure): T {
     const finishedAt = this.#clock.now();
     return { ...operation, status: { state: "failed", finishedAt, why: failure.message } };
   }
@@ -102,6 +118,12 @@ export class Operations {
   /** Oldest first. */
   list(): Promise<readonly Operation[]> {
     return this.#records.listOperations();
+  }
+
+  /** Those about a volume, oldest first. */
+  async listOf(volume: VolumeId): Promise<readonly VolumeOperation[]> {
+    const all = await this.list();
+    return all.filter((operation): operation is VolumeOperation => operation.volume === volume);
   }
 
   /** Forgets finished operations beyond {@link OPERATION_KEEP_MS} and {@link OPERATION_KEEP_LIMIT}. */

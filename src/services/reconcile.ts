@@ -7,6 +7,7 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
+import type { Images } from "./images.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
 import type { Records } from "./records.ts";
@@ -44,6 +45,7 @@ interface ReconcileParts {
   readonly snapshotTrash: SnapshotTrash;
   readonly restores: Restores;
   readonly resizes: Resizes;
+  readonly images: Images;
   /** True of a layer that engines and images use: it is no volume's, and nobody's orphan. */
   readonly isKept: (layer: LayerId) => boolean;
   readonly events: EventLog;
@@ -105,9 +107,14 @@ export class Reconcile {
     }
   }
 
-  #resume(operation: Operation, signal: AbortSignal): Promise<void> {
-    const { volumes, trash, snapshots, snapshotTrash, restores, resizes } = this.#parts;
+  #resume(begun: Operation, signal: AbortSignal): Promise<void> {
+    const { volumes, trash, snapshots, snapshotTrash, restores, resizes, images } = this.#parts;
+    const { volume } = begun;
+    if (volume === null) return images.resumeImport(begun);
+    const operation = { ...begun, volume };
     switch (operation.verb) {
+      case "image.import":
+        return images.resumeImport(operation);
       case "volume.create":
       case "volume.import":
         return volumes.resumeCreate(operation, signal);

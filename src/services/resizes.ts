@@ -1,6 +1,6 @@
 import { Failure } from "../core/failure.ts";
 import type { VolumeName } from "../core/name.ts";
-import type { Operation } from "../core/operation/operation.ts";
+import type { VolumeOperation } from "../core/operation/operation.ts";
 import { formatBytes } from "../core/size.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
@@ -69,7 +69,7 @@ export class Resizes {
   }
 
   /** Carries on a change that was cut off: one that the driver refuses is taken back. */
-  resume(operation: Operation, signal: AbortSignal): Promise<void> {
+  resume(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
     return this.#parts.queue.run(operation.target, async () => {
       const { records, operations } = this.#parts;
       if ((await operations.find(operation.id))?.status.state !== "running") return;
@@ -92,7 +92,7 @@ export class Resizes {
 
   async #finish(
     found: Recorded<Volume>,
-    operation: Operation,
+    operation: VolumeOperation,
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
     const { records, operations, pools, events } = this.#parts;
@@ -120,7 +120,7 @@ export class Resizes {
    */
   async #undo(
     { value, revision }: Recorded<Volume>,
-    operation: Operation,
+    operation: VolumeOperation,
     failure: Failure,
   ): Promise<void> {
     const { records, operations, pools } = this.#parts;

@@ -3,7 +3,7 @@ import { formatRef, type Ref } from "../core/history/ref.ts";
 import { type Snapshot, shortId } from "../core/history/snapshot.ts";
 import { type LayerId, newId, type SnapshotId } from "../core/id.ts";
 import type { VolumeName } from "../core/name.ts";
-import type { Operation } from "../core/operation/operation.ts";
+import type { VolumeOperation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
@@ -123,7 +123,7 @@ export class Restores {
   }
 
   /** Carries on, or takes back, a restore that was cut off. */
-  resume(operation: Operation, signal: AbortSignal): Promise<void> {
+  resume(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
     return this.#parts.queue.run(operation.target, async () => {
       const failure = new Failure("aborted", "the daemon was restarted meanwhile");
       await this.#settle(operation, failure, signal);
@@ -188,7 +188,7 @@ export class Restores {
   async #prepare(
     volume: Volume,
     snapshot: Snapshot,
-    operation: Operation,
+    operation: VolumeOperation,
     { signal, progress, expect }: Work,
   ): Promise<void> {
     const { pool, sizeBytes, uid, gid, mode } = volume.spec;
@@ -203,7 +203,7 @@ export class Restores {
   async #replace(
     volume: Recorded<Volume>,
     kept: Recorded<Snapshot>,
-    operation: Operation,
+    operation: VolumeOperation,
   ): Promise<Replaced> {
     const { records, events, log } = this.#parts;
     const { name } = volume.value;
@@ -236,7 +236,7 @@ export class Restores {
   async #keep(
     { spec }: Volume,
     kept: Recorded<Snapshot>,
-    operation: Operation,
+    operation: VolumeOperation,
     signal: AbortSignal,
   ): Promise<Snapshot> {
     const { records, operations, pools } = this.#parts;
@@ -251,7 +251,7 @@ export class Restores {
   }
 
   /** After a failure or a restart: carried on when the new head is the volume's, else taken back. */
-  async #settle(operation: Operation, failure: Failure, signal: AbortSignal): Promise<void> {
+  async #settle(operation: VolumeOperation, failure: Failure, signal: AbortSignal): Promise<void> {
     const { records, operations, pools } = this.#parts;
     const now = await operations.find(operation.id);
     if (now?.status.state !== "running") return;
@@ -280,7 +280,7 @@ export class Restores {
   }
 }
 
-function headOf({ about }: Operation): LayerId {
+function headOf({ about }: VolumeOperation): LayerId {
   if (about.head !== undefined) return about.head;
   throw new Failure("internal", "A restore's operation names no head");
 }

@@ -2,6 +2,7 @@ import type { Branches } from "./branches.ts";
 import type { Doctor } from "./doctor.ts";
 import type { EventLog } from "./event-log.ts";
 import type { History } from "./history.ts";
+import type { Images } from "./images.ts";
 import type { LayerStore } from "./layer-store.ts";
 import type { Layers } from "./layers.ts";
 import type { Mounts } from "./mounts.ts";
@@ -27,6 +28,7 @@ export interface Services {
   readonly resizes: Resizes;
   readonly branches: Branches;
   readonly layers: Layers;
+  readonly images: Images;
   /** Layers of engines and images. */
   readonly layerStore: LayerStore;
   readonly trash: Trash;

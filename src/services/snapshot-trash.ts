@@ -1,7 +1,7 @@
 import { Failure } from "../core/failure.ts";
 import { type Snapshot, shortId } from "../core/history/snapshot.ts";
 import type { SnapshotId, VolumeId } from "../core/id.ts";
-import type { Operation } from "../core/operation/operation.ts";
+import type { VolumeOperation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Volume } from "../core/volume/volume.ts";
@@ -179,7 +179,7 @@ export class SnapshotTrash {
   }
 
   /** Carries on a removal that was begun. */
-  resumePurge(operation: Operation, signal: AbortSignal): Promise<void> {
+  resumePurge(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
     const { snapshot: id } = operation.about;
     return this.#parts.queue.run(`snapshot/${id}`, async () => {
       const { records, operations, pools, events } = this.#parts;

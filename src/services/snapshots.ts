@@ -9,7 +9,7 @@ import {
 } from "../core/history/snapshot.ts";
 import { type LayerId, newId, type SnapshotId } from "../core/id.ts";
 import type { VolumeName } from "../core/name.ts";
-import type { Operation } from "../core/operation/operation.ts";
+import type { VolumeOperation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
@@ -252,7 +252,7 @@ export class Snapshots {
   }
 
   /** Takes back a snapshot whose making was cut off. */
-  resumeCreate(operation: Operation, signal: AbortSignal): Promise<void> {
+  resumeCreate(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
     return this.#parts.queue.run(operation.target, async () => {
       const { records } = this.#parts;
       const { snapshot: id } = operation.about;
@@ -330,7 +330,7 @@ export class Snapshots {
   /** When the write that shows it turns out to have happened after all, it stays. */
   async #undo(
     { value, revision }: Recorded<Snapshot>,
-    operation: Operation,
+    operation: VolumeOperation,
     failure: Failure,
     signal: AbortSignal,
   ): Promise<void> {

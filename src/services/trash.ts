@@ -2,7 +2,7 @@ import { Failure } from "../core/failure.ts";
 import { lineName } from "../core/history/ref.ts";
 import type { VolumeId } from "../core/id.ts";
 import type { VolumeName } from "../core/name.ts";
-import type { Operation } from "../core/operation/operation.ts";
+import type { VolumeOperation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Volume } from "../core/volume/volume.ts";
@@ -169,11 +169,11 @@ export class Trash {
   }
 
   /** Carries on a purge that was begun. */
-  resumePurge(operation: Operation, signal: AbortSignal): Promise<void> {
+  resumePurge(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
     return this.#parts.queue.run(operation.volume, () => this.#finishPurge(operation, signal));
   }
 
-  async #finishPurge(operation: Operation, signal: AbortSignal): Promise<void> {
+  async #finishPurge(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
     const { records, operations, pools, events } = this.#parts;
     const found = await records.findVolume(operation.volume);
     if (found?.value.status.state !== "removing") return;
@@ -201,10 +201,10 @@ export class Trash {
   }
 
   /** Restores of it that never ended. */
-  async #restoresOf(volume: Volume): Promise<readonly Operation[]> {
-    return (await this.#parts.operations.list()).filter(
-      ({ verb, volume: id, status }) =>
-        id === volume.id && verb === "volume.restore" && status.state === "running",
+  async #restoresOf(volume: Volume): Promise<readonly VolumeOperation[]> {
+    const { operations } = this.#parts;
+    return (await operations.listOf(volume.id)).filter(
+      ({ verb, status }) => verb === "volume.restore" && status.state === "running",
     );
   }
 

@@ -17,6 +17,8 @@ export interface Work {
   readonly progress: Progress;
   /** Counts, beside the work, how much there is to copy of a layer where that takes long. */
   readonly expect: (driver: StorageDriver, layer: LayerId) => void;
+  /** Says, where it is known, how many bytes the work will have done in the end. */
+  readonly expectBytes: (totalBytes: number) => void;
 }
 
 interface Entry {
@@ -49,6 +51,9 @@ export class Underway {
         signal: both,
         progress: (doneBytes) => {
           entry.doneBytes = doneBytes;
+        },
+        expectBytes: (totalBytes) => {
+          entry.totalBytes = totalBytes;
         },
         expect: (driver, layer) => {
           if (driver.traits.instantClones) return;

@@ -2,7 +2,7 @@ import { Failure } from "../core/failure.ts";
 import type { Snapshot } from "../core/history/snapshot.ts";
 import { type LayerId, newId, type VolumeId } from "../core/id.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
-import type { Operation } from "../core/operation/operation.ts";
+import type { VolumeOperation } from "../core/operation/operation.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
@@ -240,7 +240,7 @@ export class Volumes {
   }
 
   /** Carries on a creation that was cut off. @throws {Failure} as {@link create}. */
-  async resumeCreate(operation: Operation, signal: AbortSignal): Promise<void> {
+  async resumeCreate(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
     // A long import must not hold up whoever looks after what was cut off.
     if (this.#parts.operations.underway.has(operation.id)) return;
     await this.#parts.queue.run(operation.target, async () => {
@@ -260,8 +260,8 @@ export class Volumes {
   }
 
   async #resume(volume: Volume, signal: AbortSignal): Promise<Recorded<Volume>> {
-    const running = (await this.#parts.operations.list()).find(
-      (operation) => operation.volume === volume.id && operation.status.state === "running",
+    const running = (await this.#parts.operations.listOf(volume.id)).find(
+      ({ status }) => status.state === "running",
     );
     const found = await this.#parts.records.findVolume(volume.id);
     if (running === undefined || found?.value.status.state !== "creating") {
@@ -285,7 +285,7 @@ export class Volumes {
   #resumed(
     begun: Recorded<Volume>,
     origin: Snapshot | null,
-    operation: Operation,
+    operation: VolumeOperation,
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
     return this.#parts.operations.underway.run(operation, signal, async (work) => {
@@ -334,7 +334,7 @@ export class Volumes {
   async #finish(
     begun: Recorded<Volume>,
     origin: Snapshot | null,
-    operation: Operation,
+    operation: VolumeOperation,
     work: Work,
     fill?: CreateContext["fill"],
   ): Promise<Recorded<Volume>> {
@@ -370,7 +370,7 @@ export class Volumes {
    */
   async #undo(
     { value: volume, revision }: Recorded<Volume>,
-    operation: Operation,
+    operation: VolumeOperation,
     failure: Failure,
     signal: AbortSignal,
   ): Promise<void> {

@@ -182,7 +182,7 @@ export class Checker {
   /** A limit may change from when its operation is written down. */
   #expect({ value }: { readonly value: string }): void {
     const { verb, volume } = JSON.parse(value) as Operation;
-    const tracked = this.volumes.get(volume);
+    const tracked = volume === null ? undefined : this.volumes.get(volume);
     if (verb === "volume.resize" && tracked !== undefined) tracked.resizing = true;
   }
 

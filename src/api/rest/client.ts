@@ -18,6 +18,7 @@ import type {
   WireTrashedSnapshot,
   WireVolumeAccount,
 } from "./history-resource.ts";
+import { ImageClient } from "./image-client.ts";
 import type {
   ChangeVolumeBody,
   CreateVolumeBody,
@@ -52,6 +53,8 @@ export type {
   WireTrashedSnapshot,
   WireVolumeAccount,
 } from "./history-resource.ts";
+export type { RegistryLogin } from "./image-client.ts";
+export type { WireImage, WireRemovedImage } from "./image-resource.ts";
 export type {
   WireEvent,
   WireFinding,
@@ -73,6 +76,7 @@ export class RestClient {
   /** `unix:///PATH`. */
   readonly host: string;
   readonly #wire: Wire;
+  readonly images: ImageClient;
 
   /** @throws {Failure} `invalid_argument` when `host` is not `unix:///PATH`. */
   constructor(host: string = DEFAULT_HOST) {
@@ -85,6 +89,11 @@ export class RestClient {
     }
     this.host = host;
     this.#wire = new Wire(host, path);
+    this.images = new ImageClient({
+      wire: this.#wire,
+      ask: (method, asked, sending) => this.#ask(method, asked, sending),
+      listAll: (asked, query) => this.#listAll(asked, query),
+    });
   }
 
   listVolumes(

@@ -111,7 +111,8 @@ export interface WirePool {
 export interface WireOperation {
   readonly id: string;
   readonly verb: string;
-  readonly volumeId: string;
+  /** Null: it is about an image. */
+  readonly volumeId: string | null;
   /** The volume's name when the work began. */
   readonly target: string;
   readonly state: "running" | "done" | "failed";

@@ -41,6 +41,8 @@ export interface RouteRow<Q, B> {
   readonly bodyOptional?: boolean;
   /** Media type of a body that is read as it comes, without a limit or a deadline. */
   readonly bodyStream?: string;
+  /** True: it may take as long as it takes; a client that goes ends it. */
+  readonly untimed?: boolean;
   /** True: it looks at `If-Match`. */
   readonly ifMatch?: boolean;
   /** Schema of the answer's body by status, or its content type. */

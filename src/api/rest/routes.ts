@@ -1,4 +1,5 @@
 import { historyRoutes } from "./history-routes.ts";
+import { imageRoutes } from "./image-routes.ts";
 import { type NodeParts, nodeRoutes, resourceRoutes } from "./node-routes.ts";
 import { openApiOf } from "./openapi.ts";
 import { profileRoutes } from "./profile-routes.ts";
@@ -16,6 +17,7 @@ export function restRoutes(parts: NodeParts): readonly Route[] {
     ...trashRoutes(parts.services),
     ...historyRoutes(parts.services),
     ...streamRoutes(parts),
+    ...imageRoutes(parts.services),
     ...usageRoutes(parts.services),
     ...profileRoutes(parts.services),
     ...resourceRoutes(parts),

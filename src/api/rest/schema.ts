@@ -160,8 +160,8 @@ export const OPERATION: z.ZodType<WireOperation> = named(
   z.strictObject({
     id: z.uuid(),
     verb: z.string(),
-    volumeId: z.uuid(),
-    target: z.string().describe("The volume's name when the work began"),
+    volumeId: z.uuid().nullable().describe("Null: it is about an image"),
+    target: z.string().describe("Name of the volume or image when the work began"),
     state: z.enum(["running", "done", "failed"]),
     startedAt: time,
     finishedAt: time.nullable(),

@@ -125,7 +125,8 @@ function addRoute(app: FastifyInstance, route: Route, signal: AbortSignal): void
         gone: gone.signal,
       };
       const work = () => route.serve(raw, signal);
-      const answer = await (route.bodyStream === undefined ? withinTime(route, work) : work());
+      const timed = route.bodyStream === undefined && route.untimed !== true;
+      const answer = await (timed ? withinTime(route, work) : work());
       if ("stream" in answer) {
         reply.hijack();
         for (const [name, value] of Object.entries(reply.getHeaders())) {

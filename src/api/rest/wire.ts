@@ -13,6 +13,7 @@ export type Query = Readonly<Record<string, string | readonly string[] | undefin
 export interface Sending {
   readonly query?: Query;
   readonly body?: object;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** The client's end of the connection to the daemon. */
@@ -34,7 +35,7 @@ export class Wire {
   send(
     method: string,
     path: string,
-    { query, body }: Sending,
+    { query, body, headers }: Sending,
     timeoutMs: number,
   ): Promise<IncomingMessage> {
     const text = body === undefined ? undefined : JSON.stringify(body);
@@ -44,7 +45,7 @@ export class Wire {
           ...{ method, path: path + formatQuery(query), timeout: timeoutMs },
           ...{ socketPath: this.#socketPath, agent: this.#agent },
           headers: {
-            host: "lagan",
+            ...{ host: "lagan", ...headers },
             ...(text !== undefined && {
               "content-type": "application/json",
               "content-length": Buffer.byteLength(text),

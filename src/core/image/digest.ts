@@ -13,6 +13,8 @@ export type Digest = string & { readonly [digestBrand]: "Digest" };
 export type DigestAlgorithm = "sha256" | "sha512";
 
 const DIGEST = /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
+/** How many hex digits people see. */
+const SHORT_DIGITS = 12;
 
 /** True when `text` is a digest. */
 export function isDigest(text: string): text is Digest & string {
@@ -36,4 +38,9 @@ export function algorithmOf(digest: Digest): DigestAlgorithm {
 /** The digits. */
 export function hexOf(digest: Digest): string {
   return digest.slice(digest.indexOf(":") + 1);
+}
+
+/** The first digits, for people. */
+export function shortDigest(digest: Digest): string {
+  return hexOf(digest).slice(0, SHORT_DIGITS);
 }

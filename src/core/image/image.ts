@@ -1,5 +1,8 @@
+import type { PoolName } from "../name.ts";
 import type { UnixMs } from "../ports/clock.ts";
+import type { ChainId } from "./chain-id.ts";
 import type { Digest } from "./digest.ts";
+import type { ImageName } from "./reference.ts";
 
 /** How a container of the image is to run, as far as people ask for it. */
 export interface ImageConfig {
@@ -37,4 +40,26 @@ export interface ImageFacts {
   readonly createdAt: UnixMs | null;
   readonly config: ImageConfig;
   readonly history: readonly ImageStep[];
+}
+
+/** A layer of an image that is here. */
+export interface ImageLayer {
+  readonly chainId: ChainId;
+  /** Digest of its plain tar. */
+  readonly diffId: Digest;
+  /** Bytes of the content that it adds, as its tar had them. */
+  readonly sizeBytes: number;
+}
+
+/** The record of an image whose layers are here. Its names are records of their own. */
+export interface Image extends ImageFacts {
+  readonly pool: PoolName;
+  /** The lowest first. */
+  readonly layers: readonly ImageLayer[];
+  readonly importedAt: UnixMs;
+}
+
+/** An image with its names, sorted. */
+export interface NamedImage extends Image {
+  readonly names: readonly ImageName[];
 }

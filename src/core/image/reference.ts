@@ -99,3 +99,8 @@ export function formatReference({ registry, repository, tag, digest }: Reference
         : repository;
   return `${path}${tag === null ? "" : `:${tag}`}${digest === null ? "" : `@${digest}`}`;
 }
+
+/** The same for a whole name. */
+export function shortName(name: ImageName): string {
+  return formatReference(parseReference(name));
+}

@@ -10,7 +10,9 @@ export type OperationVerb =
   | "volume.resize"
   | "volume.restore"
   | "snapshot.create"
-  | "snapshot.purge";
+  | "snapshot.purge"
+  /** Bringing an image: cut off, it is taken back. */
+  | "image.import";
 
 export type OperationState =
   | { readonly state: "running" }
@@ -20,8 +22,9 @@ export type OperationState =
 export interface Operation {
   readonly id: OperationId;
   readonly verb: OperationVerb;
-  readonly volume: VolumeId;
-  /** The volume's name when the operation began, for people. */
+  /** Null: it is about an image. */
+  readonly volume: VolumeId | null;
+  /** Name of the volume or image when the operation began, for people. */
   readonly target: string;
   readonly startedAt: UnixMs;
   /** What it is about beside the volume, as far as the verb needs it. */
@@ -39,3 +42,6 @@ export interface Operation {
   };
   readonly status: OperationState;
 }
+
+/** One that is about a volume. */
+export type VolumeOperation = Operation & { readonly volume: VolumeId };

@@ -1,5 +1,6 @@
 import type { PointName } from "../history/snapshot.ts";
 import type { LayerId, SnapshotId, VolumeId } from "../id.ts";
+import type { Digest } from "../image/digest.ts";
 import type { PoolName, ProfileName, VolumeName } from "../name.ts";
 import type { UnixMs } from "../ports/clock.ts";
 import type { Schedule } from "../schedule/schedule.ts";
@@ -16,6 +17,17 @@ export interface VolumeSpec {
   readonly mode: number | null;
   /** The snapshot that its content started from; null: it started empty. */
   readonly from: SnapshotId | null;
+  /** The image that its content started from, and where in it; absent or null: none. */
+  readonly image?: ImageOrigin | null;
+}
+
+/** A directory of an image. */
+export interface ImageOrigin {
+  /** As it was asked for. */
+  readonly reference: string;
+  /** Below the image's root, without a slash at either end; empty: the root. */
+  readonly path: string;
+  readonly id: Digest;
 }
 
 /** Who protected something from removal, and when. */
