@@ -34,16 +34,22 @@ export function paddedBytes(size: number): number {
 
 /** True when every byte is zero. */
 export function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte === 0);
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false;
+  return true;
 }
 
 /**
  * Reads a header block.
  *
  * @param at Where it begins in the archive, for messages.
+ * @param form Whether compressed ones are read as well, for messages.
  * @throws {Failure} `invalid_argument` when it is none, or a field is not a number.
  */
-export function parseBlock(block: Uint8Array, at: number): Block {
+export function parseBlock(
+  block: Uint8Array,
+  at: number,
+  form: "archive" | "layer" = "archive",
+): Block {
   const damaged = (): Failure =>
     refusal(`it is damaged at byte ${at}: there should be the header of an entry`);
   const number = (start: number, end: number): number => {
@@ -52,7 +58,12 @@ export function parseBlock(block: Uint8Array, at: number): Block {
     return value;
   };
   if (parseNumber(block.subarray(148, 156)) !== checksum(block)) {
-    throw at === 0 ? refusal("it is neither a tar nor one compressed by zstd or gzip") : damaged();
+    if (at > 0) throw damaged();
+    throw refusal(
+      form === "archive"
+        ? "it is neither a tar nor one compressed by zstd or gzip"
+        : "it is no plain tar; a compressed layer is to be unpacked first",
+    );
   }
   const magic = textOf(block.subarray(257, 265));
   return {

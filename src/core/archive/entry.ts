@@ -12,6 +12,13 @@ export type EntryKind =
   | "directory"
   | "FIFO";
 
+/**
+ * What an archive is for. `archive`: any tool may have made it, and GNU tar reads it after us. `layer`: of an image, read as Docker
+ * and containerd read it: names begin at the root whether with a slash or not, `..` takes the part before it away, what is no
+ * file has no content whatever its header says, and ACLs are attributes, not texts.
+ */
+export type ArchiveForm = "archive" | "layer";
+
 /** One entry, in one way whatever dialect it came in. */
 export interface Entry {
   readonly kind: EntryKind;
@@ -78,6 +85,12 @@ const REFUSED_KEYWORDS =
 
 /** Attributes that any Linux file system may have. */
 const KEPT_ATTRIBUTE = /^SCHILY\.xattr\.(user|trusted|security)\./;
+/**
+ * What a layer keeps: ACLs in the kernel's form among it. Not what overlay says of its own directories, which would lead it to other
+ * layers, nor what the host's security modules and integrity measures wrote.
+ */
+const LAYER_ATTRIBUTE =
+  /^SCHILY\.xattr\.(user\.(?!overlay\.)|trusted\.(?!overlay\.)|security\.(?!selinux$|ima$|evm$|apparmor$|SMACK64)|system\.posix_acl_(access|default)$)/;
 const ACL = /^SCHILY\.acl\.(access|default)$/;
 const OTHER_ATTRIBUTE = /^(SCHILY\.xattr\.|LIBARCHIVE\.xattr\.|SCHILY\.acl\.|RHT\.security\.)/;
 
@@ -87,7 +100,12 @@ const OTHER_ATTRIBUTE = /^(SCHILY\.xattr\.|LIBARCHIVE\.xattr\.|SCHILY\.acl\.|RHT
  * @param note Takes a sentence about what is not kept.
  * @throws {Failure} `invalid_argument`, naming the entry, when it may not or cannot be kept.
  */
-export function parseEntry(block: Block, before: Prelude, note: (text: string) => void): Entry {
+export function parseEntry(
+  block: Block,
+  before: Prelude,
+  form: ArchiveForm,
+  note: (text: string) => void,
+): Entry {
   const pax = before.pax ?? new Map<string, Uint8Array>();
   const text = (keyword: string): string | undefined => {
     const value = pax.get(keyword);
@@ -116,17 +134,20 @@ export function parseEntry(block: Block, before: Prelude, note: (text: string) =
   const sparse = sparseOf(pax, number, refuse);
   const entry: Entry = {
     kind,
-    path: cleanPath(name, "its name", refuse),
-    linkPath: linkPathOf(kind, linkName, refuse),
+    path: cleanPath(name, "its name", form, refuse),
+    linkPath: linkPathOf(kind, linkName, form, refuse),
     mode: block.mode,
     uid: number("uid", block.uid),
     gid: number("gid", block.gid),
-    size: number("size", block.size),
+    size: form === "layer" && kind !== "file" ? 0 : number("size", block.size),
     mtime: mtimeOf(text("mtime"), block.mtime, refuse),
     major: block.major,
     minor: block.minor,
     sparseBytes: sparse,
-    attributes: attributesOf(pax, refuse, (what) => note(`${what} of ${shown(name)} was not kept`)),
+    attributes:
+      pax.size === 0
+        ? []
+        : attributesOf(pax, form, refuse, (what) => note(`${what} of ${shown(name)} was not kept`)),
   };
   checkFields(entry, refuse);
   return entry;
@@ -150,25 +171,29 @@ function checkCharset(charset: string | undefined, refuse: Refuse): void {
 }
 
 /** @param what "its name" or "the name it links to". */
-function cleanPath(name: string, what: string, refuse: Refuse): string {
+function cleanPath(name: string, what: string, form: ArchiveForm, refuse: Refuse): string {
   if (name === "") refuse(`has nothing as ${what}`);
   if (name.includes("\0")) refuse(`has a zero byte in ${what}`);
-  if (name.startsWith("/")) {
+  if (form === "archive" && name.startsWith("/")) {
     refuse(`has an absolute path as ${what}; make the archive with paths relative to its root`);
   }
-  const parts = name.split("/").filter((part) => part !== "" && part !== ".");
-  if (parts.includes("..")) refuse(`has ".." in ${what}`);
-  if (parts.some((part) => part.length > NAME_LIMIT_BYTES)) {
-    refuse(`has a part over ${NAME_LIMIT_BYTES} bytes in ${what}`);
+  const parts: string[] = [];
+  for (const part of name.split("/")) {
+    if (part === "" || part === ".") continue;
+    if (part.length > NAME_LIMIT_BYTES) {
+      refuse(`has a part over ${NAME_LIMIT_BYTES} bytes in ${what}`);
+    }
+    if (part !== "..") parts.push(part);
+    else if (form === "archive" || parts.pop() === undefined) refuse(`has ".." in ${what}`);
   }
   const path = parts.join("/");
   if (path.length > PATH_LIMIT_BYTES) refuse(`has more than ${PATH_LIMIT_BYTES} bytes as ${what}`);
   return path;
 }
 
-function linkPathOf(kind: EntryKind, linkName: string, refuse: Refuse): string {
+function linkPathOf(kind: EntryKind, linkName: string, form: ArchiveForm, refuse: Refuse): string {
   if (kind === "hard link") {
-    const path = cleanPath(linkName, "the name it links to", refuse);
+    const path = cleanPath(linkName, "the name it links to", form, refuse);
     return path === "" ? refuse("is a hard link to the root") : path;
   }
   if (kind !== "symbolic link") return "";
@@ -203,12 +228,15 @@ function sparseOf(
 
 function attributesOf(
   pax: PaxRecords,
+  form: ArchiveForm,
   refuse: Refuse,
   lost: (what: string) => void,
 ): Entry["attributes"] {
   const kept: (readonly [string, Uint8Array])[] = [];
   for (const [keyword, value] of pax) {
-    if (ACL.test(keyword)) kept.push([keyword, numericAcl(value, refuse)]);
+    if (form === "layer") {
+      if (LAYER_ATTRIBUTE.test(keyword)) kept.push([keyword, value]);
+    } else if (ACL.test(keyword)) kept.push([keyword, numericAcl(value, refuse)]);
     else if (KEPT_ATTRIBUTE.test(keyword)) kept.push([keyword, value]);
     else if (OTHER_ATTRIBUTE.test(keyword)) lost(`attribute ${shown(keyword)}`);
   }

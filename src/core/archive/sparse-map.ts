@@ -9,6 +9,9 @@ const NEWLINE = 0x0a;
  * each, in decimal lines, filled up to a whole block), as the bytes pass by, and sees that it describes what follows it.
  */
 export class SparseMap {
+  /** Offset and length of each part that is stored, once the map was right; only when they are kept. */
+  readonly parts: (readonly [offset: number, sizeBytes: number])[] = [];
+  readonly #keeps: boolean;
   readonly #storedBytes: number;
   readonly #realBytes: number;
   #left: number | null = null;
@@ -19,8 +22,18 @@ export class SparseMap {
   #partsBytes = 0;
   #mapBytes = 0;
 
-  /** @param storedBytes Bytes that are stored, the map's among them. @param realBytes Size of the file with its holes. */
-  constructor(storedBytes: number, realBytes: number) {
+  /** Bytes of the map itself so far. */
+  get mapBytes(): number {
+    return this.#mapBytes;
+  }
+
+  /**
+   * @param storedBytes Bytes that are stored, the map's among them.
+   * @param realBytes Size of the file with its holes.
+   * @param keeps Whether `parts` are kept, in memory.
+   */
+  constructor(storedBytes: number, realBytes: number, keeps = false) {
+    this.#keeps = keeps;
     this.#storedBytes = storedBytes;
     this.#realBytes = realBytes;
   }
@@ -52,6 +65,7 @@ export class SparseMap {
       this.#offset = value;
       return value >= this.#end;
     }
+    if (this.#keeps) this.parts.push([this.#offset, value]);
     this.#end = this.#offset + value;
     this.#partsBytes += value;
     this.#offset = null;
