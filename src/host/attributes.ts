@@ -9,7 +9,7 @@ import { SyscallError } from "./libc.ts";
 
 const libc = koffi.load("libc.so.6");
 const rawList = libc.func("int64_t llistxattr(void *, void *, size_t)");
-const rawGet = libc.func("int64_t lgetxattr(void *, str, void *, size_t)");
+const rawGet = libc.func("int64_t lgetxattr(void *, void *, void *, size_t)");
 
 /** Linux's limits (XATTR_LIST_MAX, XATTR_SIZE_MAX). */
 const LIMIT_BYTES = 65_536;
@@ -23,19 +23,27 @@ const value = Buffer.alloc(LIMIT_BYTES);
 
 /** Names and values of all attributes, in order, as one text that is equal when they are; empty: there are none. */
 export function attributesText(path: Buffer): string {
+  return attributesOf(path)
+    .map(([name, value]) => `${name}=${value.toString("hex")}`)
+    .join("\0");
+}
+
+/** Names (one character a byte) and values of all attributes, in order. @param isWanted Absent: all. */
+export function attributesOf(
+  path: Buffer,
+  isWanted: (name: string) => boolean = () => true,
+): readonly (readonly [name: string, value: Buffer])[] {
   const length = check(rawList(path, names, names.length), path);
-  if (length === 0) return "";
+  if (length === 0) return [];
   const own = names
     .toString("latin1", 0, length)
     .split("\0")
-    .filter((name) => OWN.test(name));
-  return own
-    .sort()
-    .map((name) => {
-      const size = check(rawGet(path, name, value, value.length), path);
-      return `${name}=${value.toString("hex", 0, size)}`;
-    })
-    .join("\0");
+    .filter((name) => OWN.test(name) && isWanted(name));
+  return own.sort().map((name) => {
+    const zeroEnded = Buffer.from(`${name}\0`, "latin1");
+    const size = check(rawGet(path, zeroEnded, value, value.length), path);
+    return [name, Buffer.from(value.subarray(0, size))] as const;
+  });
 }
 
 function check(result: number | bigint, path: Buffer): number {

@@ -29,8 +29,8 @@ const NO_RANGE: readonly string[] = [
   ...["EXDEV", "EINVAL", "EOPNOTSUPP", "ENOTSUP", "ENOSYS", "EPERM", "ETXTBSY"],
 ];
 
-/** The source is over. */
-const END = Symbol("end");
+/** The file is over. */
+export const END: unique symbol = Symbol("end");
 
 /** Copies the bytes of files: shared where the file system can, else read and written; holes stay holes. */
 export class FileBytes {
@@ -129,7 +129,12 @@ export class FileBytes {
 }
 
 /** Where the next data, or the next hole, begins; {@link END}: there is none. */
-function seek(fd: number, offset: number, whence: number, path: string): number | typeof END {
+export function seek(
+  fd: number,
+  offset: number,
+  whence: number,
+  path: string,
+): number | typeof END {
   const found = Number(rawSeek(fd, offset, whence));
   if (found >= 0) return found;
   const error = failed("seek in", path);

@@ -6,6 +6,8 @@ import { attempt } from "./libc.ts";
  * Every call that may wait: each exported function is what a syscall thread can be asked to do.
  */
 
+export { applyLayer } from "./layer-apply.ts";
+export { listLayer, packLayer } from "./layer-read.ts";
 export { makePipe, renameNoReplace } from "./libc.ts";
 export { findMountIn } from "./mount-in.ts";
 export {

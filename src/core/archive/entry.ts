@@ -85,12 +85,14 @@ const REFUSED_KEYWORDS =
 
 /** Attributes that any Linux file system may have. */
 const KEPT_ATTRIBUTE = /^SCHILY\.xattr\.(user|trusted|security)\./;
+/** What begins the keyword of an attribute; its name follows. */
+const ATTRIBUTE_PREFIX = "SCHILY.xattr.";
 /**
  * What a layer keeps: ACLs in the kernel's form among it. Not what overlay says of its own directories, which would lead it to other
- * layers, nor what the host's security modules and integrity measures wrote.
+ * layers, nor what the host's security modules and integrity measures wrote, nor XFS's own form of the ACLs.
  */
 const LAYER_ATTRIBUTE =
-  /^SCHILY\.xattr\.(user\.(?!overlay\.)|trusted\.(?!overlay\.)|security\.(?!selinux$|ima$|evm$|apparmor$|SMACK64)|system\.posix_acl_(access|default)$)/;
+  /^(user\.(?!overlay\.)|trusted\.(?!overlay\.|SGI_ACL_)|security\.(?!selinux$|ima$|evm$|apparmor$|SMACK64)|system\.posix_acl_(access|default)$)/;
 const ACL = /^SCHILY\.acl\.(access|default)$/;
 const OTHER_ATTRIBUTE = /^(SCHILY\.xattr\.|LIBARCHIVE\.xattr\.|SCHILY\.acl\.|RHT\.security\.)/;
 
@@ -151,6 +153,22 @@ export function parseEntry(
   };
   checkFields(entry, refuse);
   return entry;
+}
+
+/** Whether a layer keeps the attribute of this name. */
+export function isLayerAttribute(name: string): boolean {
+  return LAYER_ATTRIBUTE.test(name);
+}
+
+/** The keyword of an attribute: an equals sign, which would end it, is written as GNU tar does. */
+export function attributeKeyword(name: string): string {
+  return ATTRIBUTE_PREFIX + name.replaceAll("%", "%25").replaceAll("=", "%3D");
+}
+
+/** The attribute of a keyword; undefined: it is of something else. */
+export function attributeName(keyword: string): string | undefined {
+  if (!keyword.startsWith(ATTRIBUTE_PREFIX)) return undefined;
+  return keyword.slice(ATTRIBUTE_PREFIX.length).replaceAll("%3D", "=").replaceAll("%25", "%");
 }
 
 type Refuse = (why: string) => never;
@@ -235,7 +253,7 @@ function attributesOf(
   const kept: (readonly [string, Uint8Array])[] = [];
   for (const [keyword, value] of pax) {
     if (form === "layer") {
-      if (LAYER_ATTRIBUTE.test(keyword)) kept.push([keyword, value]);
+      if (isLayerAttribute(attributeName(keyword) ?? "")) kept.push([keyword, value]);
     } else if (ACL.test(keyword)) kept.push([keyword, numericAcl(value, refuse)]);
     else if (KEPT_ATTRIBUTE.test(keyword)) kept.push([keyword, value]);
     else if (OTHER_ATTRIBUTE.test(keyword)) lost(`attribute ${shown(keyword)}`);

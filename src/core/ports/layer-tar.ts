@@ -16,7 +16,7 @@ export interface LayerApplied {
 
 /** One difference between a tree and its parent. */
 export interface LayerChange {
-  /** Below the root, without a slash at the front, parts between slashes, as `TreeChange.path` has it; `.`: the root. */
+  /** Below the root, without a slash at the front, parts between slashes, as `TreeChange.path` has it; never the root. */
   readonly path: string;
   /** `modified` is also told of a directory for what changed in it. */
   readonly kind: "added" | "modified" | "removed";
@@ -44,8 +44,9 @@ export interface LayerTar {
    * part, and the caller throws it away. The stream is not read on after a failure, and is told to stop (`return`).
    *
    * 4. Types, names byte for byte, numeric owners, modes with set-id bits, times to the nanosecond, hard and symbolic links,
-   *    devices, FIFOs, holes (GNU sparse 1.0), `user.`, `trusted.` and `security.` attributes and POSIX ACLs are as the entry
-   *    says, and nothing is inherited from a directory. `trusted.overlay.` and `user.overlay.` attributes are left out.
+   *    devices, FIFOs, holes (GNU sparse 1.0), `user.`, `trusted.` and `security.` attributes and POSIX ACLs (as
+   *    `system.posix_acl_` attributes) are as the entry says, and nothing is inherited from a directory. Left out are `trusted.overlay.`
+   *    and `user.overlay.` attributes, and those of the host's security modules (`security.selinux` and the like).
    * 5. `.wh.NAME` removes NAME, `.wh..wh..opq` all in its directory: but only what was there before the layer, whatever the order
    *    of entries. Other names that begin with `.wh..wh.` are passed over. A whiteout of what is absent is success.
    * 6. An entry replaces what has its name; a directory over a directory keeps what is in it. Of two entries with one name the
@@ -83,7 +84,7 @@ export interface LayerTar {
    * The differences that `diff` would write, in its order, without reading what need not be.
    *
    * 15. As 12 to 14. A directory that was removed is told alone, one that was added with all that is in it. What changed its type is
-   *     `modified`. All directories on the way to a change are told, before it, as `modified`; the root is not, unless it is another itself.
+   *     `modified`. All directories on the way to a change are told, before it, as `modified`; the root never is.
    */
   changes(root: string, parent: string | null, signal: AbortSignal): AsyncIterable<LayerChange>;
 }
