@@ -1,6 +1,7 @@
 import { mkdir, realpath } from "node:fs/promises";
 import { flushCompileCache } from "node:module";
 import type { Server } from "node:net";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { FastifyInstance } from "fastify";
@@ -8,6 +9,7 @@ import { containerdDoor } from "../api/containerd/server.ts";
 import { volumeFace } from "../api/docker-volume/face.ts";
 import { restApp } from "../api/rest/server.ts";
 import { dockerPluginApp } from "../api/shared/docker-plugin.ts";
+import { grpcDoor } from "../api/shared/grpc-door.ts";
 import { RequestMetrics } from "../api/shared/request-metrics.ts";
 import { traceId } from "../api/shared/trace.ts";
 import { Failure } from "../core/failure.ts";
@@ -17,7 +19,7 @@ import { VERSION } from "../core/version.ts";
 import { poolMaker } from "../drivers/index.ts";
 import { hostArchive } from "../host/archive.ts";
 import { systemClock } from "../host/clock.ts";
-import { type ConfigOverrides, readConfig } from "../host/config.ts";
+import { type Config, type ConfigOverrides, readConfig } from "../host/config.ts";
 import { DockerEngine } from "../host/docker-engine.ts";
 import { endProcess } from "../host/end-process.ts";
 import { hostExec } from "../host/exec.ts";
@@ -28,6 +30,7 @@ import { systemRandom } from "../host/random.ts";
 import { activatedSockets, listenOnFd, listenOnPath, type SocketAccess } from "../host/sockets.ts";
 import { hostTreeDiff } from "../host/tree-diff.ts";
 import { buildNode, DRIVER_NAME } from "../services/node.ts";
+import type { Services } from "../services/services.ts";
 import { SqliteStore } from "../stores/sqlite/store.ts";
 
 /** How long a graceful stop waits for requests under way, in milliseconds. */
@@ -110,6 +113,7 @@ async function main(): Promise<void> {
       },
     ),
   ]);
+  doors.push(await openCsi(services, config, log, stop.signal));
   log.info("ready", { stateDir: config.stateDir, pools: services.pools.names() });
   flushCompileCache();
   await housekeeping.run(stop.signal);
@@ -120,6 +124,28 @@ async function main(): Promise<void> {
   await Promise.all([store.close(), runtime.close()]);
   log.info("stopped");
   endProcess(0);
+}
+
+/** Its code is loaded with the first client. */
+function openCsi(
+  services: Services,
+  { csi, defaultPool, runDir }: Config,
+  log: Log,
+  signal: AbortSignal,
+): Promise<() => Promise<void>> {
+  const settings = { ...csi, node: csi.node ?? hostname() };
+  const door = grpcDoor(async () => {
+    const { csiServices } = await import("../api/csi/server.ts");
+    const { giveToGroup } = await import("../host/group-owner.ts");
+    const parts = { services, settings, defaultPool, version: VERSION, log, signal };
+    return csiServices({ ...parts, giveToGroup, realDirectory });
+  }, log);
+  return openDoor(door, "csi", join(runDir, "csi.sock"), { mode: 0o600 });
+}
+
+/** The directory without symbolic links; undefined when there is none. */
+function realDirectory(path: string): Promise<string | undefined> {
+  return realpath(path).catch(() => undefined);
 }
 
 /**

@@ -16,7 +16,10 @@ export type OperationId = string & { readonly [brand]: "OperationId" };
 /** Identity of one time that containers are stopped, paused or between their hooks. A UUIDv7. */
 export type QuietId = string & { readonly [brand]: "QuietId" };
 
-type Id = VolumeId | LayerId | SnapshotId | OperationId | QuietId;
+/** Token of one time that a volume is given to a node. A UUIDv7, so that a later one sorts after an earlier. */
+export type AttachmentToken = string & { readonly [brand]: "AttachmentToken" };
+
+type Id = VolumeId | LayerId | SnapshotId | OperationId | QuietId | AttachmentToken;
 
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 

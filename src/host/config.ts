@@ -26,6 +26,15 @@ export interface Config {
   /** Sockets of engines to ask about containers and volumes, `unix:///…`. */
   readonly engines: readonly string[];
   readonly logLevel: "debug" | "info" | "warn" | "error";
+  /** The Container Storage Interface. */
+  readonly csi: {
+    /** This node's id; undefined: the machine's name. */
+    readonly node: string | undefined;
+    /** Most volumes attached to this node; 0: any number. */
+    readonly maxVolumes: number;
+    /** Also the calls that only version 1.13 has. */
+    readonly health: boolean;
+  };
 }
 
 const path = z
@@ -53,6 +62,20 @@ const SCHEMA = z.strictObject({
   trash: z.strictObject({ keep: z.string().default("24h") }).prefault({}),
   engines: engines.default(["unix:///var/run/docker.sock"]),
   log: z.strictObject({ level: level.default("info") }).prefault({}),
+  csi: z
+    .strictObject({
+      node: z
+        .string()
+        // A value of a topology: RFC 1123, and no longer than Kubernetes takes.
+        .regex(/^[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?$/, "must be a name of a node")
+        .optional(),
+      maxVolumes: z
+        .string()
+        .regex(/^\d{1,9}$/, "must be a number")
+        .default("0"),
+      health: z.enum(["true", "false"]).default("false"),
+    })
+    .prefault({}),
 });
 
 const OVERRIDES = z.object({
@@ -129,6 +152,11 @@ export function parseConfig(text: string): Config {
     trashKeepMs: data.trash.keep === "forever" ? null : parseDurationMs(data.trash.keep),
     engines: data.engines,
     logLevel: data.log.level,
+    csi: {
+      node: data.csi.node,
+      maxVolumes: Number(data.csi.maxVolumes),
+      health: data.csi.health === "true",
+    },
   };
 }
 

@@ -91,6 +91,11 @@ export class History {
     return log;
   }
 
+  /** The volume or branch of this id, wherever it stands, or undefined. */
+  findLine(id: VolumeId): Promise<Recorded<Volume> | undefined> {
+    return this.#records.findVolume(id);
+  }
+
   /** A ready volume or branch. @throws {Failure} `not_found`. */
   async line(name: VolumeName): Promise<Recorded<Volume>> {
     const found = await this.#records.findVolumeByName(name);

@@ -1,5 +1,6 @@
 import type { LayerId } from "../core/id.ts";
 import type { PoolName } from "../core/name.ts";
+import type { Kernel } from "../core/ports/kernel.ts";
 import type { Pools } from "./pools.ts";
 import type { Staging } from "./staging.ts";
 
@@ -7,6 +8,7 @@ import type { Staging } from "./staging.ts";
 interface LayersParts {
   readonly pools: Pools;
   readonly staging: Staging;
+  readonly kernel: Kernel;
 }
 
 /** The content of layers, for work of our own: comparing, exporting, importing. */
@@ -46,5 +48,20 @@ export class Layers {
       // A writable one may be a container's by now; housekeeping takes those down.
       if (release) await staging.unstage(staged);
     }
+  }
+
+  /** Inodes of the file system that a layer lies in, or is one of its own; 0 of 0 where it does not count them. */
+  async inodes(
+    layer: { readonly pool: PoolName; readonly layer: LayerId },
+    signal: AbortSignal,
+  ): Promise<{ readonly total: number; readonly available: number }> {
+    const { kernel } = this.#parts;
+    const { totalInodes: total, availableInodes: available } = await this.withPath(
+      layer,
+      { readOnly: false },
+      (path) => kernel.statFileSystem(path),
+      signal,
+    );
+    return { total, available };
   }
 }

@@ -8,6 +8,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
+import { HINTS, hintPrefix, type MountHint, parseHint, volumeOfHint } from "./mount-hints.ts";
 import { locate, shows } from "./mount-place.ts";
 import type { Pools } from "./pools.ts";
 import type { Staging } from "./staging.ts";
@@ -35,13 +36,8 @@ export interface VolumeUser {
   readonly pid: number;
   readonly command: string;
   readonly containerId: string | null;
-}
-
-/** What an engine told us of one mount. */
-interface MountHint {
-  readonly count: number;
-  /** Monotonic time of the last Mount: the wall clock can be set, which would make a hint look old. */
-  readonly since: number;
+  /** Set: it is ourselves, for a client that asked for it at this path. */
+  readonly target: string | null;
 }
 
 /** What {@link Mounts} works with. */
@@ -82,12 +78,12 @@ export class Mounts {
     return path;
   }
 
-  /** Takes one Mount of `mountId` back. One that is not known is success: the engine's word against nothing. */
-  async unmount(volume: Volume, mountId: string): Promise<void> {
+  /** Takes one Mount of `mountId` back, or all. One that is not known is success: the engine's word against nothing. */
+  async unmount(volume: Volume, mountId: string, takes: "one" | "all" = "one"): Promise<void> {
     const { runtime } = this.#parts;
     await this.#onHint(volume.id, mountId, async (key, hint) => {
       if (hint === undefined) return;
-      const left: MountHint = { ...hint, count: hint.count - 1 };
+      const left: MountHint = { ...hint, count: takes === "all" ? 0 : hint.count - 1 };
       await runtime.txn(
         [],
         [left.count > 0 ? { do: "put", key, value: JSON.stringify(left) } : { do: "delete", key }],
@@ -199,17 +195,43 @@ export class Mounts {
     signal: AbortSignal,
   ): Promise<readonly VolumeUser[]> {
     const own = namespaces.find((namespace) => namespace.own)?.entries ?? [];
+    const shown = await this.#entriesOf(volume, own, signal);
     // What is mounted nowhere by us is nobody's; so is content that is gone, for what is left of the volume to be removed.
-    if (!(await this.#isReachable(volume))) return [];
+    if (shown === undefined) return [];
+    return namespaces.flatMap(({ pid, command, containerId, own: ours, entries }) => {
+      const [entry] = shown(entries);
+      if (entry === undefined) return [];
+      return { pid, command, containerId, target: ours ? entry.mountPoint : null };
+    });
+  }
+
+  /**
+   * Where this process's mount table shows the volume's content, but for our own mount of it; undefined when that
+   * cannot be told, because its content is gone or mounted nowhere by us.
+   *
+   * @throws {Failure} `unavailable` when the pool is faulted.
+   */
+  async points(
+    volume: Volume,
+    table: readonly MountEntry[],
+    signal: AbortSignal,
+  ): Promise<readonly MountEntry[] | undefined> {
+    return (await this.#entriesOf(volume, table, signal))?.(table);
+  }
+
+  /** What picks, from any table, the entries that show the volume. */
+  async #entriesOf(
+    volume: Volume,
+    own: readonly MountEntry[],
+    signal: AbortSignal,
+  ): Promise<((table: readonly MountEntry[]) => readonly MountEntry[]) | undefined> {
+    if (!(await this.#isReachable(volume))) return undefined;
     const path = await this.#open(volume, signal).catch(lostIsUndefined);
-    if (path === undefined) return [];
+    if (path === undefined) return undefined;
     const content = locate(path, own);
     // Our own mount of it, also as other mount namespaces got it from ours, is no use of it.
     const ours = this.#parts.staging.pointOf({ layer: volume.head, readOnly: false });
-    const uses = (entry: MountEntry) => entry.mountPoint !== ours && shows(entry, content);
-    return namespaces
-      .filter(({ entries }) => entries.some(uses))
-      .map(({ pid, command, containerId }) => ({ pid, command, containerId }));
+    return (table) => table.filter((entry) => entry.mountPoint !== ours && shows(entry, content));
   }
 
   /**
@@ -235,6 +257,10 @@ export class Mounts {
     }
     if (user?.containerId != null) {
       throw inUse(attempt, volume, `container ${user.containerId.slice(0, 12)}`, "stop it first");
+    }
+    if (user !== undefined && user.target !== null) {
+      const holder = `whoever had it mounted at ${quote(user.target)}`;
+      throw inUse(attempt, volume, holder, "unpublish and unstage it first");
     }
     if (user !== undefined) {
       throw inUse(attempt, volume, `process ${user.pid} (${shown(user.command)})`, "end it first");
@@ -339,20 +365,6 @@ export class Mounts {
       await work(key, entry === undefined ? undefined : parseHint(entry.value));
     });
   }
-}
-
-const HINTS = "mounts/";
-
-function hintPrefix(id: VolumeId): string {
-  return `${HINTS}${id}/`;
-}
-
-function parseHint(value: string): MountHint {
-  return JSON.parse(value) as MountHint;
-}
-
-function volumeOfHint(key: string): VolumeId {
-  return key.split("/")[1] as VolumeId;
 }
 
 /** Only content that is known to be gone: of a disk that could not be read nobody knows who uses it. */

@@ -11,6 +11,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { ProfileTable } from "../core/volume/profile.ts";
+import { Attachments } from "./attachments.ts";
 import { Branches } from "./branches.ts";
 import { Doctor } from "./doctor.ts";
 import { EventLog } from "./event-log.ts";
@@ -37,6 +38,7 @@ import { Shadows } from "./shadows.ts";
 import { SnapshotTrash } from "./snapshot-trash.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Staging } from "./staging.ts";
+import { Targets } from "./targets.ts";
 import { Trash } from "./trash.ts";
 import { Usage } from "./usage.ts";
 import { Volumes } from "./volumes.ts";
@@ -104,7 +106,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const staging = new Staging({ kernel, files, queue, directory: mountsDirectory });
   const mounts = new Mounts({ runtime, pools, staging, kernel, engines, queue, clock, log });
   const quiet = new Quiet({ records, mounts, engines, events, clock, random, log });
-  const layers = new Layers({ pools, staging });
+  const layers = new Layers({ pools, staging, kernel });
   const layerStore = buildLayerStore({
     ...{ store, pools, layers, events, queue, clock, random, log },
     ...{ defaultPool: settings.defaultPool, configured: settings.layersPool ?? null },
@@ -137,6 +139,8 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     },
   });
   const branches = new Branches({ volumes, snapshots });
+  const targets = new Targets({ runtime, volumes, mounts, kernel, files, log });
+  const attachments = new Attachments(base);
   const reconcile = new Reconcile({
     ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes, images, clock },
     isKept: (layer) => layerStore.findLayer(layer) !== undefined,
@@ -160,7 +164,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     services: {
       ...{ volumes, history, snapshots, restores, resizes, branches, layers, layerStore },
       ...{ trash, snapshotTrash, mounts, usage, pools, operations, events, doctor, quiet },
-      ...{ profiles, schedules, images },
+      ...{ profiles, schedules, images, targets, attachments },
     },
     reconcile,
     shadows,

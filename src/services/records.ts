@@ -6,6 +6,7 @@ import type { Operation } from "../core/operation/operation.ts";
 import type { PoolRecord } from "../core/pool/pool.ts";
 import type { Compare, Store, StoreEntry, TxnResult, Write } from "../core/ports/store.ts";
 import type { QuietRecord } from "../core/quiet/quiet-record.ts";
+import type { Attachment } from "../core/volume/attachment.ts";
 import type { ProfileRecord } from "../core/volume/profile.ts";
 import type { Volume } from "../core/volume/volume.ts";
 
@@ -29,6 +30,7 @@ const OPERATIONS = "operations/";
 const QUIETS = "quiet/";
 const PROFILES = "profiles/";
 const SNAPSHOTS = "snapshots/";
+const ATTACHMENTS = "attachments/";
 
 /** Keys and values of the store in the words of the core. The only place that knows the form of either. */
 export class Records {
@@ -99,6 +101,12 @@ export class Records {
   /** Those made by command, by name. */
   async listProfiles(): Promise<readonly ProfileRecord[]> {
     return (await this.#listAll(PROFILES, decode<ProfileRecord>)).map((profile) => profile.value);
+  }
+
+  /** Of one volume, or of all. */
+  async listAttachments(volume?: VolumeId): Promise<readonly Attachment[]> {
+    const prefix = volume === undefined ? ATTACHMENTS : `${ATTACHMENTS}${volume}/`;
+    return (await this.#listAll(prefix, decode<Attachment>)).map(({ value }) => value);
   }
 
   /** Oldest first. */
@@ -230,6 +238,20 @@ export function putProfile(profile: ProfileRecord): Write {
 /** The write that takes a profile away. */
 export function dropProfile(name: ProfileName): Write {
   return { do: "delete", key: PROFILES + name };
+}
+
+/** The write that stores that a volume is given to a node. */
+export function putAttachment(attachment: Attachment): Write {
+  return { do: "put", key: attachmentKey(attachment), value: encode(attachment) };
+}
+
+/** The write that forgets it. */
+export function dropAttachment(attachment: Attachment): Write {
+  return { do: "delete", key: attachmentKey(attachment) };
+}
+
+function attachmentKey({ volume, node }: Attachment): string {
+  return `${ATTACHMENTS}${volume}/${node}`;
 }
 
 /** The write that stores what puts containers back. */

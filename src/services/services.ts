@@ -1,3 +1,4 @@
+import type { Attachments } from "./attachments.ts";
 import type { Branches } from "./branches.ts";
 import type { Doctor } from "./doctor.ts";
 import type { EventLog } from "./event-log.ts";
@@ -15,6 +16,7 @@ import type { Restores } from "./restores.ts";
 import type { Schedules } from "./schedules.ts";
 import type { SnapshotTrash } from "./snapshot-trash.ts";
 import type { Snapshots } from "./snapshots.ts";
+import type { Targets } from "./targets.ts";
 import type { Trash } from "./trash.ts";
 import type { Usage } from "./usage.ts";
 import type { Volumes } from "./volumes.ts";
@@ -34,6 +36,8 @@ export interface Services {
   readonly trash: Trash;
   readonly snapshotTrash: SnapshotTrash;
   readonly mounts: Mounts;
+  readonly targets: Targets;
+  readonly attachments: Attachments;
   readonly usage: Usage;
   readonly pools: Pools;
   readonly operations: Operations;

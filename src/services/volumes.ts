@@ -60,7 +60,7 @@ export class Volumes {
     this.#parts = parts;
   }
 
-  /** The ready volume of this name, or undefined. Answered from the store alone. */
+  /** The ready volume of this name, or undefined. From the store alone. */
   async find(name: VolumeName): Promise<Recorded<Volume> | undefined> {
     const found = await this.#parts.records.findVolumeByName(name);
     return found?.value.status.state === "ready" ? found : undefined;
@@ -106,8 +106,8 @@ export class Volumes {
     context: CreateContext = {},
   ): Promise<Recorded<Volume>> {
     const { from } = options;
-    if (from === undefined) return this.#create(name, options, context, undefined, signal);
     const { author = "unknown" } = context;
+    if (from === undefined) return this.#create(name, options, context, undefined, signal);
     const origin = await this.#parts.origins.get(name, from, author, signal);
     try {
       return await this.#create(name, options, context, origin, signal);

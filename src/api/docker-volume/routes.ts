@@ -19,7 +19,7 @@ export const SURE_CALLS: ReadonlySet<string> = new Set([
 
 /** Docker's volume plugin protocol, v1 (docs.docker.com/engine/extend/plugins_volume). The key is the path of the POST. */
 export function volumeRoutes({ services }: DoorOptions): Readonly<Record<string, PluginRoute>> {
-  const { volumes, mounts } = services;
+  const { volumes, mounts, targets } = services;
   return {
     "/VolumeDriver.Capabilities": async () => ({ Capabilities: { Scope: "local" } }),
     "/VolumeDriver.Create": async (body, signal) => {
@@ -53,7 +53,10 @@ export function volumeRoutes({ services }: DoorOptions): Readonly<Record<string,
     "/VolumeDriver.Mount": async (body, signal) => {
       const { name, mountId } = parseMount(body);
       // A removal under way either sees this Mount, or comes first and leaves nothing to be mounted.
-      const path = await volumes.use(name, (volume) => mounts.mount(volume, mountId, signal));
+      const path = await volumes.use(name, async (volume) => {
+        await targets.ensureShared(volume);
+        return mounts.mount(volume, mountId, signal);
+      });
       return { Mountpoint: path, Err: "" };
     },
     "/VolumeDriver.Unmount": async (body) => {

@@ -1,0 +1,323 @@
+import { Failure } from "../core/failure.ts";
+import type { VolumeId } from "../core/id.ts";
+import { quote } from "../core/name.ts";
+import type { Files } from "../core/ports/files.ts";
+import type { Kernel, MountEntry } from "../core/ports/kernel.ts";
+import type { Log } from "../core/ports/log.ts";
+import type { Store } from "../core/ports/store.ts";
+import { isAlone, isReader, isSameAccess, type VolumeAccess } from "../core/volume/access.ts";
+import type { Volume } from "../core/volume/volume.ts";
+import type { Mounts } from "./mounts.ts";
+import type { Volumes } from "./volumes.ts";
+
+/*
+ * Volumes at paths that a client chose (the Container Storage Interface): staged at one, and published from there at
+ * others. Invariants:
+ * 1. What is mounted the mount table says. A record tells how it was asked for, is written before the mount is made,
+ *    and means nothing without one.
+ * 2. Nothing is unmounted, and no directory removed, that may be somebody else's: a mount must be known to show the
+ *    volume, or be recorded while that cannot be told.
+ */
+
+/** Where a volume was asked for, and how. */
+export interface Target {
+  readonly path: string;
+  /** `staging`: others are published from it. */
+  readonly kind: "staging" | "published";
+  readonly access: VolumeAccess;
+}
+
+/** How often one path is unmounted before somebody must look. */
+const UNMOUNTS_LIMIT = 64;
+
+/** What {@link Targets} works with. */
+interface TargetsParts {
+  /** Survives a restart of the daemon but not of the machine. */
+  readonly runtime: Store;
+  readonly volumes: Volumes;
+  readonly mounts: Mounts;
+  readonly kernel: Kernel;
+  readonly files: Files;
+  readonly log: Log;
+}
+
+/** The caller does one piece of work on a volume at a time, and gives paths that are canonical but for their last part. */
+export class Targets {
+  readonly #parts: TargetsParts;
+
+  constructor(parts: TargetsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Mounts a volume at a directory that is there. The same again is success.
+   *
+   * @throws {Failure} `not_found` for the volume; `already_exists` when it is there otherwise; `failed_precondition`
+   * when something else is mounted there, or it is no directory; what mounting says.
+   */
+  async stage(
+    volume: Volume,
+    path: string,
+    access: VolumeAccess,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { volumes, mounts, kernel } = this.#parts;
+    const attempt = `Cannot stage volume "${volume.name}" at ${quote(path)}`;
+    const target: Target = { path, kind: "staging", access };
+    if (await this.#isThere(volume, target, attempt, signal)) return;
+    await this.#ensureDirectory(path, attempt, "make it first");
+    await this.#ensureAlone(volume, target, attempt, signal);
+    const hint = hintOf(path);
+    try {
+      await this.#put(volume.id, target);
+      // A removal under way either sees this, or comes first and leaves nothing to be mounted.
+      await volumes.use(volume.name, async (now) => {
+        const source = await mounts.mount(now, hint, signal);
+        const options = optionsOf(access);
+        await kernel.mount({ type: "bind", source, target: path, options });
+      });
+    } catch (thrown) {
+      await mounts.unmount(volume, hint, "all");
+      await this.#drop(volume.id, path);
+      throw thrown;
+    }
+  }
+
+  /**
+   * Mounts a staged volume at another path, which is made. The same again is success. What the staging path lost is
+   * staged again: some clients publish without having staged after an unstaging that failed.
+   *
+   * @throws {Failure} as {@link stage}; `failed_precondition` when the access mode allows one path, and it has another.
+   */
+  async publish(
+    volume: Volume,
+    at: { readonly staging: string; readonly path: string },
+    access: VolumeAccess,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { kernel, files } = this.#parts;
+    const { staging, path } = at;
+    const attempt = `Cannot publish volume "${volume.name}" at ${quote(path)}`;
+    const target: Target = { path, kind: "published", access };
+    if (await this.#isThere(volume, target, attempt, signal)) return;
+    if ((await this.#at(volume, staging, signal)) !== "shown") {
+      const before = (await this.list(volume.id)).find((one) => one.path === staging);
+      await this.stage(volume, staging, before?.access ?? { ...access, readOnly: false }, signal);
+    }
+    // An engine that mounts it meanwhile waits, or was first.
+    await this.#parts.volumes.use(volume.name, async () => {
+      await this.#ensureAlone(volume, target, attempt, signal);
+      const made = (await files.stat(path)) === undefined;
+      if (made) await files.makeDirectory(path, { mode: 0o755 });
+      else await this.#ensureDirectory(path, attempt, "remove it, or choose another path");
+      try {
+        await this.#put(volume.id, target);
+        const options = optionsOf(access);
+        await kernel.mount({ type: "bind", source: staging, target: path, options });
+      } catch (thrown) {
+        await this.#drop(volume.id, path);
+        if (made) await files.remove(path).catch(() => undefined);
+        throw thrown;
+      }
+    });
+  }
+
+  /** Takes a published volume away, and the path. Not there is success, also when the volume is not known any more. */
+  async unpublish(
+    id: VolumeId,
+    volume: Volume | undefined,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { files } = this.#parts;
+    const recorded = (await this.list(id)).some((one) => one.path === path);
+    if (volume === undefined && !recorded) return;
+    const attempt = `Cannot unpublish volume ${id} at ${quote(path)}`;
+    await this.#unmountAll({ id, volume, path }, attempt, signal);
+    const stat = await files.stat(path);
+    // Only a directory that is empty: what is in it is not ours.
+    if (stat?.kind === "directory") await files.remove(path);
+    await this.#drop(id, path);
+  }
+
+  /**
+   * Takes a staged volume away; the directory stays. Not there is success.
+   *
+   * @throws {Failure} `failed_precondition` while it is published from there.
+   */
+  async unstage(
+    id: VolumeId,
+    volume: Volume | undefined,
+    path: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { mounts } = this.#parts;
+    const attempt = `Cannot unstage volume ${id} at ${quote(path)}`;
+    const table = await this.#parts.kernel.mountTable();
+    const published = (await this.list(id)).find(
+      (one) => one.kind === "published" && table.some(({ mountPoint }) => mountPoint === one.path),
+    );
+    if (published !== undefined) {
+      const why = `it is published at ${quote(published.path)}; unpublish it first`;
+      throw new Failure("failed_precondition", `${attempt}: ${why}`);
+    }
+    await this.#unmountAll({ id, volume, path }, attempt, signal);
+    await this.#drop(id, path);
+    if (volume !== undefined) await mounts.unmount(volume, hintOf(path), "all");
+  }
+
+  /** Where a volume was asked for, whether it is still there or not. */
+  async list(id: VolumeId): Promise<readonly Target[]> {
+    const { entries } = await this.#parts.runtime.list(prefixOf(id));
+    return entries.map(({ value }) => JSON.parse(value) as Target);
+  }
+
+  /** True when the volume is mounted at `path` now. */
+  async isAt(volume: Volume, path: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#at(volume, path, signal)) === "shown";
+  }
+
+  /**
+   * For engines: a volume that a client has for one writer only is nobody else's meanwhile.
+   *
+   * @throws {Failure} `failed_precondition` naming where it is.
+   */
+  async ensureShared(volume: Volume): Promise<void> {
+    const targets = await this.list(volume.id);
+    const writers = targets.filter(({ access }) => isAlone(access) && !isReader(access));
+    if (writers.length === 0) return;
+    const table = await this.#parts.kernel.mountTable();
+    const writer = writers.find(({ path }) => table.some(({ mountPoint }) => mountPoint === path));
+    if (writer === undefined) return;
+    throw new Failure(
+      "failed_precondition",
+      `Cannot mount volume "${volume.name}": it is published for one writer only (${writer.access.mode}) at ${quote(writer.path)}; unpublish it there first`,
+    );
+  }
+
+  /** True when the target is there as it is asked for. */
+  async #isThere(volume: Volume, target: Target, attempt: string, signal: AbortSignal) {
+    const found = await this.#at(volume, target.path, signal);
+    if (found === "nothing") return false;
+    if (found === "else") {
+      throw new Failure("failed_precondition", `${attempt}: something else is mounted there`);
+    }
+    const records = await this.list(volume.id);
+    const record = records.find(({ path }) => path === target.path);
+    if (record === undefined) {
+      // Mounted by us, and the note of it lost: what the mount table shows counts.
+      this.#parts.log.warn("a mount without a record", { volume: volume.name });
+      await this.#put(volume.id, target);
+      return true;
+    }
+    if (record.kind === target.kind && isSameAccess(record.access, target.access)) return true;
+    throw new Failure(
+      "already_exists",
+      `${attempt}: it is ${record.kind === "staging" ? "staged" : "published"} there otherwise, as ${record.access.mode}${record.access.readOnly ? ", read-only" : ""}; take that away first`,
+    );
+  }
+
+  /** The table of second publications in the specification (NodePublishVolume). */
+  async #ensureAlone(volume: Volume, target: Target, attempt: string, signal: AbortSignal) {
+    const { kernel, mounts } = this.#parts;
+    const table = await kernel.mountTable();
+    const other = (await this.list(volume.id)).find(
+      ({ kind, path, access }) =>
+        kind === target.kind &&
+        path !== target.path &&
+        (isAlone(access) || isAlone(target.access)) &&
+        table.some(({ mountPoint }) => mountPoint === path),
+    );
+    if (other !== undefined) {
+      const { mode } = isAlone(target.access) ? target.access : other.access;
+      const why = `it is at ${quote(other.path)}, and ${mode} allows one path`;
+      throw new Failure("failed_precondition", `${attempt}: ${why}; take it away there first`);
+    }
+    if (target.kind !== "published" || !isAlone(target.access) || isReader(target.access)) return;
+    const [user] = (await mounts.users(volume, signal)).filter((one) => one.containerId !== null);
+    if (user === undefined) return;
+    const why = `container ${user.containerId?.slice(0, 12)} has it, and ${target.access.mode} allows one writer`;
+    throw new Failure("failed_precondition", `${attempt}: ${why}; stop it first`);
+  }
+
+  /** What is at a path. */
+  async #at(volume: Volume, path: string, signal: AbortSignal) {
+    const table = await this.#parts.kernel.mountTable();
+    const entry = table.findLast(({ mountPoint }) => mountPoint === path);
+    if (entry === undefined) return "nothing";
+    return (await this.#shows(volume, table, path, signal))(entry) ? "shown" : "else";
+  }
+
+  /** What tells whether an entry of the table is a mount of the volume. */
+  async #shows(
+    volume: Volume,
+    table: readonly MountEntry[],
+    path: string,
+    signal: AbortSignal,
+  ): Promise<(entry: MountEntry) => boolean> {
+    const points = await this.#parts.mounts.points(volume, table, signal).catch(() => undefined);
+    const recorded = (await this.list(volume.id)).some((one) => one.path === path);
+    return (entry) =>
+      names(entry, volume) || (points === undefined ? recorded : points.includes(entry));
+  }
+
+  /** Until nothing of the volume is mounted there: it may be mounted twice. */
+  async #unmountAll(
+    at: { readonly id: VolumeId; readonly volume: Volume | undefined; readonly path: string },
+    attempt: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { kernel } = this.#parts;
+    for (let round = 0; round < UNMOUNTS_LIMIT; round++) {
+      const table = await kernel.mountTable();
+      const entry = table.findLast(({ mountPoint }) => mountPoint === at.path);
+      if (entry === undefined) return;
+      const recorded = async () => (await this.list(at.id)).some(({ path }) => path === at.path);
+      const ours =
+        at.volume === undefined
+          ? await recorded()
+          : (await this.#shows(at.volume, table, at.path, signal))(entry);
+      if (!ours) {
+        throw new Failure("failed_precondition", `${attempt}: something else is mounted there`);
+      }
+      await kernel.unmount(at.path).catch((thrown: unknown) => {
+        if (!(thrown instanceof Failure) || thrown.code !== "not_found") throw thrown;
+      });
+    }
+    throw new Failure("failed_precondition", `${attempt}: it is mounted there again and again`);
+  }
+
+  async #ensureDirectory(path: string, attempt: string, what: string): Promise<void> {
+    const stat = await this.#parts.files.stat(path);
+    if (stat?.kind === "directory") return;
+    const why = stat === undefined ? "it does not exist" : `it is a ${stat.kind}, not a directory`;
+    throw new Failure("failed_precondition", `${attempt}: ${why}; ${what}`);
+  }
+
+  async #put(id: VolumeId, target: Target): Promise<void> {
+    const value = JSON.stringify(target);
+    await this.#parts.runtime.txn([], [{ do: "put", key: prefixOf(id) + target.path, value }]);
+  }
+
+  async #drop(id: VolumeId, path: string): Promise<void> {
+    await this.#parts.runtime.txn([], [{ do: "delete", key: prefixOf(id) + path }]);
+  }
+}
+
+/** Drivers that make a mount of a layer name it, so that it is known when the pool is gone. */
+function names({ root, source, superOptions }: MountEntry, { head }: Volume): boolean {
+  return [root, source, ...superOptions].some((text) => text.includes(head));
+}
+
+function optionsOf(access: VolumeAccess): readonly string[] {
+  const options = access.options.filter((option) => option !== "rw");
+  return isReader(access) && !options.includes("ro") ? ["ro", ...options] : options;
+}
+
+function hintOf(path: string): string {
+  return `csi:${path}`;
+}
+
+function prefixOf(id: VolumeId): string {
+  return `targets/${id}`;
+}
