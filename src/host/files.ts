@@ -135,7 +135,27 @@ export const hostFiles: Files = {
 
   measureTree,
   makeDirectoryLike: (path, model) => syscallThreads.call("makeDirectoryLike", path, model),
+  perform: (steps) => syscallThreads.call("performSteps", steps),
+  syncFileSystem: (path) => shared(path, () => syscallThreads.call("syncFileSystemOf", path)),
 };
+
+/** By path, the round that has not begun yet: who asks meanwhile may not take the one under way, which may have passed it. */
+const rounds = new Map<string, { running: Promise<void>; next: Promise<void> | undefined }>();
+
+/** Does `work`, once for all who ask while the last one is under way. */
+function shared(path: string, work: () => Promise<void>): Promise<void> {
+  const round = rounds.get(path);
+  if (round !== undefined) {
+    round.next ??= round.running.then(
+      () => shared(path, work),
+      () => shared(path, work),
+    );
+    return round.next;
+  }
+  const running = work().finally(() => rounds.delete(path));
+  rounds.set(path, { running, next: undefined });
+  return running;
+}
 
 async function replaceText(path: string, text: string): Promise<void> {
   const fresh = `${dirname(path)}/.${basename(path)}.new`;

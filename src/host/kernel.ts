@@ -33,7 +33,7 @@ export const hostKernel: Kernel = {
   statFileSystem: (path) => syscallThreads.call("statFileSystem", path),
   cloneFile: (source, target) => syscallThreads.call("cloneFile", source, target),
   cloneFrozen: async (frozen, source, target) => {
-    await syscallThreads.call("flushBeforeFreeze", frozen);
+    await syscallThreads.call("syncFileSystemOf", frozen);
     return withThawKeeper(frozen, (freezeBeforeMs) =>
       syscallThreads.call("cloneFrozen", frozen, source, target, freezeBeforeMs),
     );

@@ -16,7 +16,7 @@ const FIFREEZE = 0xc0045877;
 const FITHAW = 0xc0045878;
 
 /** Writes out what a file system has in memory. A freeze does that too, while writers wait: so it is done before. */
-export function flushBeforeFreeze(path: string): void {
+export function syncFileSystemOf(path: string): void {
   withFile("write out", path, fs.O_RDONLY | fs.O_DIRECTORY, (fd) => syncFileSystem(fd, path));
 }
 

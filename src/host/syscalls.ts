@@ -24,9 +24,10 @@ export {
   subvolumeUsage,
 } from "./syscalls-btrfs.ts";
 export { exclusiveBytes } from "./syscalls-extents.ts";
-export { cloneFrozen, flushBeforeFreeze, thaw } from "./syscalls-freeze.ts";
+export { cloneFrozen, syncFileSystemOf, thaw } from "./syscalls-freeze.ts";
 export { attachLoop, detachLoop, findLoops } from "./syscalls-loop.ts";
 export { cloneFile, mountRequest, unmountTarget } from "./syscalls-mount.ts";
+export { performSteps } from "./syscalls-steps.ts";
 export { readTexts } from "./syscalls-text.ts";
 export { measureTree } from "./tree-bytes.ts";
 export { copyTree, makeDirectoryLike } from "./tree-copy.ts";

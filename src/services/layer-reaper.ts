@@ -103,7 +103,7 @@ export class LayerReaper {
   async #remove({ id, pool }: KeptLayer, signal: AbortSignal): Promise<void> {
     const { index, pools, sizes } = this.#parts;
     await index.removing(id, async () => {
-      await pools.get(pool).remove(id, signal);
+      await pools.get(pool).remove(id, signal, { kept: true });
       index.dropLayer(id);
       sizes.forget(id);
     });

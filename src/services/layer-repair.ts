@@ -12,6 +12,9 @@ import type { Pools } from "./pools.ts";
 /** Owner and mode of the root of a layer that stands on none. */
 const OWNER = { uid: 0, gid: 0, mode: 0o755 };
 
+/** The records are the truth, and durable. */
+const KEPT = { kept: true } as const;
+
 /** What {@link LayerRepair} works with. */
 interface LayerRepairParts {
   readonly records: LayerRecords;
@@ -66,9 +69,9 @@ export class LayerRepair {
     const { id, parent, sizeBytes } = layer;
     if (layer.kind === "view") {
       invariant(parent !== null, "a view stands on a layer");
-      return driver.view(id, parent, signal);
+      return driver.view(id, parent, signal, KEPT);
     }
-    await driver.prepare(id, { parent, sizeBytes, owner: OWNER }, signal);
+    await driver.prepare(id, { parent, sizeBytes, owner: OWNER, ...KEPT }, signal);
   }
 
   /** Commits a layer that is recorded as committed. Done already is success. */
@@ -76,7 +79,7 @@ export class LayerRepair {
     invariant(from !== null, "a committed layer was active");
     try {
       // Not to be broken off: the record says that it is done.
-      await this.#parts.pools.get(pool).commit(from, id, new AbortController().signal);
+      await this.#parts.pools.get(pool).commit(from, id, new AbortController().signal, KEPT);
     } catch (thrown) {
       this.doubt();
       throw thrown;

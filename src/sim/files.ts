@@ -1,5 +1,5 @@
 import { Failure } from "../core/failure.ts";
-import type { FileStat, Files, NameOptions, TreeBytes } from "../core/ports/files.ts";
+import type { FileStat, FileStep, Files, NameOptions, TreeBytes } from "../core/ports/files.ts";
 import { failureOf } from "./errno.ts";
 import type { Incarnation } from "./incarnation.ts";
 import type { SimMachine } from "./machine.ts";
@@ -52,6 +52,39 @@ export class SimFiles implements Files {
   }
 
   writeText(path: string, text: string, { syncNames = true }: NameOptions = {}): Promise<void> {
+    return this.#writeText(path, text, { syncNames, syncText: true });
+  }
+
+  async perform(steps: readonly FileStep[]): Promise<void> {
+    for (const step of steps) {
+      switch (step.do) {
+        case "makeDirectory":
+          await this.makeDirectory(step.path, step);
+          break;
+        case "makeDirectoryLike":
+          await this.makeDirectoryLike(step.path, step.model);
+          break;
+        case "writeText":
+          await this.#writeText(step.path, step.text, { syncNames: false, syncText: false });
+          break;
+        case "rename":
+          await this.rename(step.from, step.to, { syncNames: false });
+          break;
+      }
+    }
+  }
+
+  syncFileSystem(path: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      this.#directory("sync", path).node.tree.fileSystem.commit();
+    });
+  }
+
+  #writeText(
+    path: string,
+    text: string,
+    { syncNames, syncText }: { readonly syncNames: boolean; readonly syncText: boolean },
+  ): Promise<void> {
     return this.#incarnation.call(() => {
       const { directory, name, place } = this.#entry("write", path);
       if (place?.node.kind === "directory") throw failureOf("write", path, "EISDIR");
@@ -69,7 +102,7 @@ export class SimFiles implements Files {
         throw error;
       }
       if (place !== undefined) fileSystem.unlink(place.node);
-      fileSystem.persistContent(fresh);
+      if (syncText) fileSystem.persistContent(fresh);
       fileSystem.move(fresh, directory.node, name, { durably: syncNames });
     });
   }

@@ -29,6 +29,19 @@ export interface NameOptions {
   readonly syncNames?: boolean;
 }
 
+/** One step of {@link Files.perform}: as the method of that name, but that nothing is durable. */
+export type FileStep =
+  | {
+      readonly do: "makeDirectory";
+      readonly path: string;
+      readonly mode: number;
+      readonly uid?: number;
+      readonly gid?: number;
+    }
+  | { readonly do: "makeDirectoryLike"; readonly path: string; readonly model: string }
+  | { readonly do: "writeText"; readonly path: string; readonly text: string }
+  | { readonly do: "rename"; readonly from: string; readonly to: string };
+
 /**
  * Our own files: descriptors, markers, pool images; of volumes only whole trees, whose content the kernel carries.
  * Held by `tests/conformance/files.ts`. Paths are absolute.
@@ -99,4 +112,15 @@ export interface Files {
    *     absent model: `not_found`. Not durable by itself; a failure may leave it without some of that.
    */
   makeDirectoryLike(path: string, model: string): Promise<void>;
+  /**
+   * 19. The steps, in order, in one go: where a call by itself costs more than what it does. Ends with the first that fails,
+   *     as that method does, and leaves what came before it. Nothing of it is durable before a `syncFileSystem`; a power cut may
+   *     leave a text empty.
+   */
+  perform(steps: readonly FileStep[]): Promise<void>;
+  /**
+   * 20. Makes durable all that was done so far on the file system of the directory `path`, by whomever: content, names,
+   *     owners. Callers at the same time share one go. Something that could not be written: `data_loss`.
+   */
+  syncFileSystem(path: string): Promise<void>;
 }

@@ -56,8 +56,18 @@ export interface RootOwner {
   readonly mode: number;
 }
 
+/** What a caller takes upon itself. */
+export interface LayerCare {
+  /**
+   * 22. The caller keeps a durable record of the layer, asks again after a crash for what is not there, and knows by itself what
+   *     stands on a layer, and who has it mounted. Then nothing need be durable but what `beginCommit` makes so, and nothing is
+   *     refused for a child, nor a commit for a mount.
+   */
+  readonly kept?: boolean | undefined;
+}
+
 /** What a new active layer is to be. */
-export interface NewLayer {
+export interface NewLayer extends LayerCare {
   readonly parent: LayerId | null;
   /** Most bytes of its content; null: no limit. */
   readonly sizeBytes: number | null;
@@ -118,15 +128,15 @@ export interface StorageDriver {
    */
   prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void>;
   /** 12. A new read-only layer with the content of `parent`; exists: as 8. */
-  view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void>;
+  view(layer: LayerId, parent: LayerId, signal: AbortSignal, care?: LayerCare): Promise<void>;
   /**
-   * 21. Optional. What `commit(active, as)` needs to be durable first is so when this resolves: the content, and where the
-   *     driver keeps one its note. Who calls it writes to `active` no more. The layer is active until `commit`, which then takes
-   *     no time that grows with the layer. Absent: `commit` does all. As 13 where that is refused.
+   * 21. Optional. When this resolves, all is durable that `commit(active, as)` with `kept` needs: the content, and the driver's
+   *     own note. Who calls it writes to `active` no more; `active` stays active until then. Refused as 13 is. Absent: nothing
+   *     has to be.
    */
   beginCommit?(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
   /** 13. The active layer `active` becomes the committed layer `as`; `active` is gone. Done already is success. */
-  commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
+  commit(active: LayerId, as: LayerId, signal: AbortSignal, care?: LayerCare): Promise<void>;
   /**
    * 14. `as` is a committed copy of `active` as it is now; `active` goes on. With `liveSnapshots` false only of a layer
    *     that nobody has mounted: what the driver sees mounted is `failed_precondition`. Without `layers`: `unimplemented`.
@@ -137,7 +147,7 @@ export interface StorageDriver {
    * 15. Absent is success. A layer that is a parent: with `independentLayers` its children stay whole, and go on
    *     naming it; without: `failed_precondition`, naming one child.
    */
-  remove(layer: LayerId, signal: AbortSignal): Promise<void>;
+  remove(layer: LayerId, signal: AbortSignal, care?: LayerCare): Promise<void>;
   /**
    * 16. How to reach the layer's root. A single `bind` without options means that `source` can be used as it is. May
    *     attach what the mount needs, and mount what the pool keeps mounted anyway. A view and a committed layer are

@@ -130,7 +130,7 @@ export class BtrfsTrees implements Trees {
 
   /** A commit alone would not do: it takes along only what btrfs has already begun to write. */
   flush(path: string, signal: AbortSignal): Promise<void> {
-    return flushFileSystem(this.#ports.exec, path, signal);
+    return flushFileSystem(this.#ports.files, path, signal);
   }
 
   async #get(path: string): Promise<SubvolumeInfo> {

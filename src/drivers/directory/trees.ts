@@ -91,6 +91,6 @@ export class DirectoryTrees implements Trees {
   async settle(): Promise<void> {}
 
   flush(path: string, signal: AbortSignal): Promise<void> {
-    return flushFileSystem(this.#ports.exec, path, signal);
+    return flushFileSystem(this.#ports.files, path, signal);
   }
 }

@@ -76,6 +76,16 @@ export class Book {
     }
   }
 
+  /** Undefined also when its record cannot be read. */
+  async findReadable(layer: LayerId): Promise<ShelvedLayer | undefined> {
+    try {
+      return await this.shelf.find(layer);
+    } catch (thrown) {
+      if (thrown instanceof Failure && thrown.code === "data_loss") return undefined;
+      throw thrown;
+    }
+  }
+
   /** Makes a layer from its record. */
   async publish(layer: LayerId, record: LayerRecord): Promise<void> {
     const draft = this.shelf.draftOf(layer);

@@ -1,3 +1,4 @@
+import type { FileStep } from "../../core/ports/files.ts";
 import type { LayerUsage, RootOwner } from "../../core/ports/storage-driver.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import type { Upper } from "./mount-options.ts";
@@ -23,6 +24,11 @@ export class Contents {
   constructor(pool: string, ports: DriverPorts) {
     this.#root = `${pool}/l`;
     this.#ports = ports;
+  }
+
+  /** Where all of them are. */
+  get directory(): string {
+    return this.#root;
   }
 
   /** Makes the directory when it is missing; answers the names of all contents. */
@@ -59,6 +65,18 @@ export class Contents {
     await files.syncDirectory(content);
     await files.syncDirectory(directory);
     await files.syncDirectory(this.#root);
+  }
+
+  /** The steps of {@link make}. Not durable. */
+  stepsToMake(name: string, root: { readonly like: string } | RootOwner): readonly FileStep[] {
+    const { content, work } = this.of(name);
+    return [
+      { do: "makeDirectory", path: `${this.#root}/${name}`, mode: 0o711 },
+      { do: "makeDirectory", path: work, mode: 0o700 },
+      "like" in root
+        ? { do: "makeDirectoryLike", path: content, model: this.of(root.like).content }
+        : { do: "makeDirectory", path: content, ...root },
+    ];
   }
 
   /** Absent is success. */

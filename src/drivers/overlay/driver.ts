@@ -3,6 +3,7 @@ import type { LayerId } from "../../core/id.ts";
 import type {
   DriverFacts,
   DriverTraits,
+  LayerCare,
   LayerInfo,
   LayerMount,
   LayerUsage,
@@ -31,6 +32,7 @@ import { Shelf, type ShelvedLayer } from "../shared/shelf.ts";
 import { Ancestry, contentOf } from "./ancestry.ts";
 import { Book } from "./book.ts";
 import { Contents } from "./contents.ts";
+import { Keeping } from "./keeping.ts";
 import { readOnlyMount, writableMount } from "./mount-options.ts";
 import { parseOverlayOptions } from "./options.ts";
 import { ensureTakesOverlay } from "./probe.ts";
@@ -69,6 +71,7 @@ class OverlayDriver implements StorageDriver {
   readonly #lineage = new Lineage();
   readonly #underWork = new Set<string>();
   #ancestry = new Ancestry();
+  readonly #keeping: Keeping;
   #book: Book | undefined;
   /** Why the last `open` failed, or that there was none. */
   #closedBecause = "it is not open";
@@ -81,6 +84,7 @@ class OverlayDriver implements StorageDriver {
     this.#ports = ports;
     this.#contents = new Contents(poolDirectory, ports);
     this.#uses = new Uses(ports.kernel);
+    this.#keeping = new Keeping(ports.files, this.#contents, () => this.#ancestry);
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -137,8 +141,9 @@ class OverlayDriver implements StorageDriver {
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
     const { parent, sizeBytes, owner } = options;
     const attempt = `Cannot prepare layer ${layer}`;
-    const book = await this.#up(signal);
+    const book = await this.#up(signal, options);
     ensureCanLimit(attempt, this.traits, sizeBytes);
+    if (options.kept && (await this.#keeping.prepare(book, attempt, layer, options))) return;
     const found = await this.#find(book, layer);
     if (found !== undefined) return ensureSame(attempt, found.info, "active", parent);
     await this.#lineage.making(layer, parent, async () => {
@@ -150,9 +155,15 @@ class OverlayDriver implements StorageDriver {
     });
   }
 
-  async view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void> {
+  async view(
+    layer: LayerId,
+    parent: LayerId,
+    signal: AbortSignal,
+    care: LayerCare = {},
+  ): Promise<void> {
     const attempt = `Cannot make view ${layer}`;
-    const book = await this.#up(signal);
+    const book = await this.#up(signal, care);
+    if (care.kept && (await this.#keeping.view(book, layer, parent))) return;
     const found = await this.#find(book, layer);
     if (found !== undefined) return ensureSame(attempt, found.info, "view", parent);
     await this.#lineage.making(layer, parent, async () => {
@@ -162,9 +173,22 @@ class OverlayDriver implements StorageDriver {
     });
   }
 
-  async commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+    const book = await this.#up(signal, { kept: true });
+    const found = await this.#find(book, active);
+    const { record } = ensureActive(`Cannot commit layer ${active} as ${as}`, found);
+    await this.#keeping.beginCommit(book, active, as, record);
+  }
+
+  async commit(
+    active: LayerId,
+    as: LayerId,
+    signal: AbortSignal,
+    care: LayerCare = {},
+  ): Promise<void> {
     const attempt = `Cannot commit layer ${active} as ${as}`;
-    const book = await this.#up(signal);
+    const book = await this.#up(signal, care);
+    if (care.kept && (await this.#keeping.commit(book, active, as))) return;
     const before = await this.#find(book, active);
     const after = await this.#find(book, as);
     if (after !== undefined) {
@@ -172,7 +196,7 @@ class OverlayDriver implements StorageDriver {
       throw exists(attempt, as);
     }
     const { record } = ensureActive(attempt, before);
-    await this.#quiet(attempt, contentOf(active, record), signal);
+    await this.#quiet(attempt, contentOf(active, record), signal, care);
     const committed = { ...record, committedAs: as, committedFrom: active };
     await book.shelf.rewriteRecord(active, committed);
     signal.throwIfAborted();
@@ -206,14 +230,17 @@ class OverlayDriver implements StorageDriver {
     });
   }
 
-  async remove(layer: LayerId, signal: AbortSignal): Promise<void> {
+  async remove(layer: LayerId, signal: AbortSignal, { kept }: LayerCare = {}): Promise<void> {
     const attempt = `Cannot remove layer ${layer}`;
     const book = await this.#up(signal);
     await this.#lineage.removing(layer, async () => {
-      await this.#ensureNoChild(book, attempt, layer);
+      if (!kept) {
+        const look = () => book.look(() => book.shelf.findChild(layer));
+        await this.#lineage.ensureNoChild(attempt, layer, look);
+      }
       await book.discard(layer, signal);
       signal.throwIfAborted();
-      const content = (await this.#findDamaged(book, layer))?.record.content;
+      const content = (await book.findReadable(layer))?.record.content;
       if (content !== undefined) {
         await this.#uses.ensureNone(this.#contents.of(content).content, attempt);
       }
@@ -231,7 +258,7 @@ class OverlayDriver implements StorageDriver {
     signal: AbortSignal,
   ): Promise<readonly LayerMount[]> {
     const attempt = `Cannot mount layer ${layer}`;
-    const book = await this.#up(signal);
+    const book = await this.#up(signal, { kept: options.shared === true });
     const { info, record } = ensureFound(attempt, await this.#find(book, layer));
     if (info.kind === "committed" && !options.readOnly) {
       throw new Failure("failed_precondition", `${attempt} for writing: it is committed`);
@@ -316,22 +343,16 @@ class OverlayDriver implements StorageDriver {
   }
 
   /** Sees to it that nobody writes to a content, and that what was written is on the disk. */
-  async #quiet(attempt: string, name: string, signal: AbortSignal): Promise<void> {
+  async #quiet(
+    attempt: string,
+    name: string,
+    signal: AbortSignal,
+    { kept }: LayerCare = {},
+  ): Promise<void> {
     const { content } = this.#contents.of(name);
-    await this.#uses.ensureNone(content, attempt);
-    await flushFileSystem(this.#ports.exec, content, signal);
+    if (!kept) await this.#uses.ensureNone(content, attempt);
+    await flushFileSystem(this.#ports.files, content, signal);
     signal.throwIfAborted();
-  }
-
-  async #ensureNoChild(book: Book, attempt: string, layer: LayerId): Promise<void> {
-    const child =
-      this.#lineage.findNeeding(layer) ?? (await book.look(() => book.shelf.findChild(layer)));
-    if (child === undefined) return;
-    throw new Failure(
-      "failed_precondition",
-      `${attempt}: layer ${child} is made from it; remove that one first`,
-      { detail: { child } },
-    );
   }
 
   /** Undefined only when it is surely absent: while a pool is taken down, all of its layers seem to be. */
@@ -339,16 +360,6 @@ class OverlayDriver implements StorageDriver {
     const found = await book.shelf.find(layer);
     if (found === undefined) await this.#ensureStill(book);
     return found;
-  }
-
-  /** Undefined also when its record cannot be read. */
-  async #findDamaged(book: Book, layer: LayerId): Promise<ShelvedLayer | undefined> {
-    try {
-      return await book.shelf.find(layer);
-    } catch (thrown) {
-      if (thrown instanceof Failure && thrown.code === "data_loss") return undefined;
-      throw thrown;
-    }
   }
 
   /** True when it is open and its storage is up: an open again then disturbs no call that is under way. */
@@ -360,10 +371,11 @@ class OverlayDriver implements StorageDriver {
     );
   }
 
-  async #up(signal: AbortSignal): Promise<Book> {
+  /** With `kept` nothing is concluded from what is absent, so that the storage need not be looked at first. */
+  async #up(signal: AbortSignal, { kept }: LayerCare = {}): Promise<Book> {
     signal.throwIfAborted();
     this.#ensureOpen();
-    await this.#pool.ensureUp();
+    if (!kept) await this.#pool.ensureUp();
     // Meanwhile it may have been closed, or an open may have failed.
     const book = this.#ensureOpen();
     await book.settle();

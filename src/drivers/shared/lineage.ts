@@ -42,8 +42,23 @@ export class Lineage {
     );
   }
 
+  /** @param look Finds a layer that is there with this parent. @throws {Failure} `failed_precondition` naming a child. */
+  async ensureNoChild(
+    attempt: string,
+    layer: LayerId,
+    look: () => Promise<LayerId | undefined>,
+  ): Promise<void> {
+    const child = this.#findNeeding(layer) ?? (await look());
+    if (child === undefined) return;
+    throw new Failure(
+      "failed_precondition",
+      `${attempt}: layer ${child} is made from it; remove that one first`,
+      { detail: { child } },
+    );
+  }
+
   /** A layer that is being made from `parent`. */
-  findNeeding(parent: LayerId): LayerId | undefined {
+  #findNeeding(parent: LayerId): LayerId | undefined {
     for (const [child, needed] of this.#needed) {
       if (needed === parent) return child;
     }

@@ -1,5 +1,5 @@
 import type { LayerId } from "../../core/id.ts";
-import { ensureFits } from "./layer-rules.ts";
+import { ensureFits, isInTheWay } from "./layer-rules.ts";
 import type { Shelf, ShelvedLayer } from "./shelf.ts";
 import type { Trees } from "./trees.ts";
 
@@ -68,6 +68,34 @@ export class Settling {
     if (this.#trees.settleLimit) return this.#trees.settleLimit(content, sizeBytes);
     await this.#trees.limit(content, sizeBytes);
     return sizeBytes;
+  }
+
+  /**
+   * Ends what calls left that never ended, but for directories in `underWork`.
+   *
+   * @returns Why something is still there: what stands in the way of one, such as a mount in it, must not stop the others' pool.
+   */
+  async clearLeftovers(
+    shelf: Shelf,
+    underWork: ReadonlySet<string>,
+    discard: (directory: string) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    let stuck: string | undefined;
+    const stick = (thrown: unknown): void => {
+      if (!isInTheWay(thrown)) throw thrown;
+      stuck = thrown.message;
+    };
+    const { directories, unsettled } = await shelf.leftovers();
+    for (const directory of directories) {
+      signal.throwIfAborted();
+      if (!underWork.has(directory)) await discard(directory).catch(stick);
+    }
+    for (const layer of unsettled) {
+      signal.throwIfAborted();
+      await this.settle(shelf, layer).catch(stick);
+    }
+    return stuck;
   }
 
   async #end(shelf: Shelf, layer: LayerId): Promise<void> {

@@ -1,6 +1,6 @@
 import { Failure } from "../../core/failure.ts";
 import { isId, type LayerId } from "../../core/id.ts";
-import type { Files } from "../../core/ports/files.ts";
+import type { FileStep, Files } from "../../core/ports/files.ts";
 import type { LayerInfo } from "../../core/ports/storage-driver.ts";
 import {
   damaged,
@@ -130,6 +130,36 @@ export class Shelf {
   draftRecord(layer: LayerId, record: LayerRecord): Promise<void> {
     const path = `${this.draftOf(layer)}/${RECORD_FILE}`;
     return this.#files.writeText(path, formatLayerRecord(record), { syncNames: this.#syncNames });
+  }
+
+  /** The steps that make a layer from its record at once, where its directory holds nothing else. Not durable. */
+  stepsToMake(layer: LayerId, record: LayerRecord): readonly FileStep[] {
+    return [...this.stepsToDraft(layer, record), ...this.stepsToPublish(layer)];
+  }
+
+  /** The steps of {@link draft} and {@link draftRecord}. Not durable. */
+  stepsToDraft(layer: LayerId, record: LayerRecord): readonly FileStep[] {
+    const path = this.draftOf(layer);
+    return [
+      { do: "makeDirectory", path, mode: PASS_MODE },
+      { do: "writeText", path: `${path}/${RECORD_FILE}`, text: formatLayerRecord(record) },
+    ];
+  }
+
+  /** {@link publish}. Not durable. */
+  stepsToPublish(layer: LayerId): readonly FileStep[] {
+    return [{ do: "rename", from: this.draftOf(layer), to: `${this.#root}/layers/${layer}` }];
+  }
+
+  /** {@link rewriteRecord}. Not durable. */
+  stepsToRewrite(layer: LayerId, record: LayerRecord): readonly FileStep[] {
+    return [{ do: "writeText", path: this.#recordOf(layer), text: formatLayerRecord(record) }];
+  }
+
+  /** {@link rename}. Not durable. */
+  stepsToRename(from: LayerId, to: LayerId): readonly FileStep[] {
+    const layers = `${this.#root}/layers`;
+    return [{ do: "rename", from: `${layers}/${from}`, to: `${layers}/${to}` }];
   }
 
   /** Replaces the record of a layer, durably. */

@@ -4,6 +4,7 @@ import type { Files, Progress } from "../../core/ports/files.ts";
 import type {
   DriverFacts,
   DriverTraits,
+  LayerCare,
   LayerInfo,
   LayerMount,
   LayerUsage,
@@ -12,6 +13,7 @@ import type {
   PoolSpace,
   StorageDriver,
 } from "../../core/ports/storage-driver.ts";
+import { KeptCommit } from "./kept-commit.ts";
 import { CONTENT_DIRECTORY, type LayerRecord, NEW_RECORD } from "./layer-record.ts";
 import {
   ensureActive,
@@ -23,7 +25,6 @@ import {
   exists,
   hasNoLayers,
   isCommitOf,
-  isInTheWay,
 } from "./layer-rules.ts";
 import { Lineage } from "./lineage.ts";
 import { Settling } from "./settling.ts";
@@ -41,6 +42,7 @@ export class TreeDriver implements StorageDriver {
   readonly #underWork = new Set<string>();
   readonly #lineage = new Lineage();
   readonly #settling: Settling;
+  readonly #keptCommit: KeptCommit;
   #damaged: readonly LayerId[] = [];
   /** Why something of a removed layer was still there after the last `open`. */
   #stuck: string | undefined;
@@ -49,6 +51,7 @@ export class TreeDriver implements StorageDriver {
     this.#trees = trees;
     this.#files = files;
     this.#settling = new Settling(trees);
+    this.#keptCommit = new KeptCommit(trees, files);
   }
 
   get traits(): DriverTraits {
@@ -64,7 +67,9 @@ export class TreeDriver implements StorageDriver {
         contentName: this.#contentName,
       });
       await shelf.ensureMade();
-      await this.#clearLeftovers(shelf, signal);
+      this.#stuck = await this.#settling.clearLeftovers(
+        ...([shelf, this.#underWork, (at: string) => this.#discard(at, signal), signal] as const),
+      );
       this.#shelf = shelf;
     } catch (thrown) {
       this.#shelf = undefined;
@@ -102,7 +107,7 @@ export class TreeDriver implements StorageDriver {
   }
 
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
-    const { parent, sizeBytes, owner, progress } = options;
+    const { parent, sizeBytes, owner, progress, kept } = options;
     const attempt = `Cannot prepare layer ${layer}`;
     const shelf = await this.#up(signal);
     ensureCanLimit(attempt, this.traits, sizeBytes);
@@ -118,6 +123,7 @@ export class TreeDriver implements StorageDriver {
       shelf,
       layer,
       { ...NEW_RECORD, parent, sizeBytes },
+      { kept },
       signal,
       async (content) => {
         if (parent === null) await this.#trees.create(content, owner, sizeBytes);
@@ -135,7 +141,12 @@ export class TreeDriver implements StorageDriver {
     );
   }
 
-  async view(layer: LayerId, parent: LayerId, signal: AbortSignal): Promise<void> {
+  async view(
+    layer: LayerId,
+    parent: LayerId,
+    signal: AbortSignal,
+    care: LayerCare = {},
+  ): Promise<void> {
     const attempt = `Cannot make view ${layer}`;
     const shelf = await this.#up(signal);
     ensureCanLayer(attempt, this.traits, parent);
@@ -145,14 +156,28 @@ export class TreeDriver implements StorageDriver {
       await this.#settleNames();
       return;
     }
-    await this.#make(shelf, layer, { ...NEW_RECORD, kind: "view", parent }, signal, (content) =>
+    const record: LayerRecord = { ...NEW_RECORD, kind: "view", parent };
+    await this.#make(shelf, layer, record, care, signal, (content) =>
       this.#copyParent(shelf, attempt, parent, content, { readOnly: true }, signal),
     );
   }
 
-  async commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
     const attempt = `Cannot commit layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
+    const found = ensureActive(attempt, await this.#find(shelf, active));
+    await this.#keptCommit.begin(shelf, attempt, found, as, signal);
+  }
+
+  async commit(
+    active: LayerId,
+    as: LayerId,
+    signal: AbortSignal,
+    { kept }: LayerCare = {},
+  ): Promise<void> {
+    const attempt = `Cannot commit layer ${active} as ${as}`;
+    const shelf = await this.#up(signal);
+    if (kept && (await this.#keptCommit.end(shelf, active, as))) return;
     const before = await this.#find(shelf, active);
     const after = await this.#find(shelf, as);
     if (after === undefined) {
@@ -187,7 +212,7 @@ export class TreeDriver implements StorageDriver {
     }
     const { record } = ensureActive(attempt, await this.#find(shelf, active));
     const copy = { ...record, sizeBytes: null, committedAs: as, committedFrom: active };
-    await this.#make(shelf, as, copy, signal, (content) =>
+    await this.#make(shelf, as, copy, {}, signal, (content) =>
       this.#trees.copy(
         shelf.content(active),
         content,
@@ -197,14 +222,18 @@ export class TreeDriver implements StorageDriver {
     );
   }
 
-  async remove(layer: LayerId, signal: AbortSignal): Promise<void> {
+  async remove(layer: LayerId, signal: AbortSignal, { kept }: LayerCare = {}): Promise<void> {
     const attempt = `Cannot remove layer ${layer}`;
     const shelf = await this.#up(signal);
     const leftover = shelf.removedOf(layer);
     this.#underWork.add(leftover);
     try {
       await this.#lineage.removing(layer, async () => {
-        await this.#ensureNoChild(shelf, attempt, layer);
+        if (!kept) {
+          const bound = this.traits.layers && !this.traits.independentLayers;
+          const look = async () => (bound ? shelf.findChild(layer) : undefined);
+          await this.#lineage.ensureNoChild(attempt, layer, look);
+        }
         await this.#discard(leftover, signal);
         signal.throwIfAborted();
         await this.#trees.retire?.(shelf.content(layer), attempt, signal);
@@ -311,6 +340,7 @@ export class TreeDriver implements StorageDriver {
     shelf: Shelf,
     layer: LayerId,
     record: LayerRecord,
+    { kept }: LayerCare,
     signal: AbortSignal,
     fill: (content: string) => Promise<void>,
   ): Promise<void> {
@@ -319,16 +349,22 @@ export class TreeDriver implements StorageDriver {
     try {
       await this.#lineage.making(layer, record.parent, async () => {
         await this.#discard(draft, signal);
-        await shelf.draft(layer);
-        signal.throwIfAborted();
-        // Before the content: with a new subvolume beside it, its sync would be a commit of the whole btrfs.
-        await shelf.draftRecord(layer, record);
+        // The record before the content: with a new subvolume beside it, its sync would be a commit of the whole btrfs.
+        if (kept) await this.#files.perform(shelf.stepsToDraft(layer, record));
+        else {
+          await shelf.draft(layer);
+          signal.throwIfAborted();
+          await shelf.draftRecord(layer, record);
+        }
         signal.throwIfAborted();
         await fill(`${draft}/${this.#contentName}`);
-        if (!this.#trees.settlesNames) await this.#trees.settle();
+        if (!kept && !this.#trees.settlesNames) await this.#trees.settle();
         signal.throwIfAborted();
-        await shelf.publish(layer);
-        await this.#settleNames();
+        if (kept) await this.#files.perform(shelf.stepsToPublish(layer));
+        else {
+          await shelf.publish(layer);
+          await this.#settleNames();
+        }
       });
     } catch (thrown) {
       // So that it holds no room until the next open, which clears what cannot be cleared now.
@@ -357,38 +393,8 @@ export class TreeDriver implements StorageDriver {
     await this.#files.removeTree(directory, signal);
   }
 
-  async #clearLeftovers(shelf: Shelf, signal: AbortSignal): Promise<void> {
-    this.#stuck = undefined;
-    // What stands in the way of one, such as a mount in it, must not stop the others' pool.
-    const stick = (thrown: unknown): void => {
-      if (!isInTheWay(thrown)) throw thrown;
-      this.#stuck = thrown.message;
-    };
-    const { directories, unsettled } = await shelf.leftovers();
-    for (const directory of directories) {
-      signal.throwIfAborted();
-      if (!this.#underWork.has(directory)) await this.#discard(directory, signal).catch(stick);
-    }
-    for (const layer of unsettled) {
-      signal.throwIfAborted();
-      await this.#settling.settle(shelf, layer).catch(stick);
-    }
-  }
-
   /** A new layer's name becomes durable, also one that an earlier call gave and did not live to see durable. */
   async #settleNames(): Promise<void> {
     if (this.#trees.settlesNames) await this.#trees.settle();
-  }
-
-  async #ensureNoChild(shelf: Shelf, attempt: string, layer: LayerId): Promise<void> {
-    const bound = this.traits.layers && !this.traits.independentLayers;
-    const child =
-      this.#lineage.findNeeding(layer) ?? (bound ? await shelf.findChild(layer) : undefined);
-    if (child === undefined) return;
-    throw new Failure(
-      "failed_precondition",
-      `${attempt}: layer ${child} is made from it; remove that one first`,
-      { detail: { child } },
-    );
   }
 }

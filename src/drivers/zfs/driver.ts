@@ -179,6 +179,15 @@ class ZfsDriver implements StorageDriver {
     await this.#making.fromParent(attempt, options, signal);
   }
 
+  /** What a snapshot takes along is in memory first: a power cut before it is taken must not have the content of before. */
+  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+    const attempt = `Cannot commit layer ${active} as ${as}`;
+    await this.#up(signal);
+    ensureActive(attempt, (await this.#datasets.read(signal)).find(active));
+    const [mount] = await this.mounts(active, { readOnly: false }, signal);
+    if (mount?.type === "bind") await this.#ports.files.syncFileSystem(mount.source);
+  }
+
   async commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
     const attempt = `Cannot commit layer ${active} as ${as}`;
     await this.#up(signal);

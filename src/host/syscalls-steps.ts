@@ -1,0 +1,57 @@
+import {
+  chmodSync,
+  closeSync,
+  constants as fs,
+  lchownSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname } from "node:path";
+import type { FileStep } from "../core/ports/files.ts";
+import { attempt, renameNoReplace } from "./libc.ts";
+import { makeDirectoryLike } from "./tree-copy.ts";
+
+/** `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. */
+export function performSteps(steps: readonly FileStep[]): void {
+  for (const step of steps) performStep(step);
+}
+
+function performStep(step: FileStep): void {
+  switch (step.do) {
+    case "makeDirectory": {
+      const { path, mode, uid = 0, gid = 0 } = step;
+      attempt("make directory", path, () => {
+        mkdirSync(path, { mode: 0o700 });
+        lchownSync(path, uid, gid);
+        // After the owner: chown takes set-id bits away.
+        chmodSync(path, mode);
+      });
+      return;
+    }
+    case "makeDirectoryLike":
+      makeDirectoryLike(step.path, step.model);
+      return;
+    case "writeText":
+      attempt("write", step.path, () => replaceText(step.path, step.text));
+      return;
+    case "rename":
+      renameNoReplace(step.from, step.to);
+      return;
+  }
+}
+
+function replaceText(path: string, text: string): void {
+  const fresh = `${dirname(path)}/.${basename(path)}.new`;
+  // What a writer that died has left, perhaps.
+  rmSync(fresh, { force: true });
+  const fd = openSync(fresh, fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL | fs.O_NOFOLLOW, 0o600);
+  try {
+    writeSync(fd, text);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(fresh, path);
+}
