@@ -309,6 +309,7 @@ function naming(entry: Entry, work: () => void): void {
   try {
     work();
   } catch (thrown) {
+    if (thrown instanceof Failure) throw thrown;
     const errno = thrown instanceof SyscallError ? thrown.errno : errnoOf(thrown);
     if (errno === undefined) throw thrown;
     const cause = thrown instanceof SyscallError ? thrown.call : "use";

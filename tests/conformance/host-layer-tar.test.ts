@@ -1,7 +1,9 @@
+import { writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostLayerTar } from "../../src/host/layer-tar.ts";
 import { LayerDisk, type LayerDiskType } from "./layer-disk.ts";
+import { layerTarConformance } from "./layer-tar.ts";
 import { takeSteps, treeSteps } from "./layer-tree.ts";
 import { describeTree, makeRichTree } from "./rich-tree.ts";
 
@@ -35,6 +37,19 @@ describe.each(TYPES)("LayerTar on %s", (type) => {
     for await (const change of hostLayerTar.changes(root, parent, signal)) found.push(change);
     return found;
   };
+
+  layerTarConformance((body) =>
+    within(async () => {
+      const canary = `${disk.directory()}/canary`;
+      writeFileSync(canary, "alive");
+      await body({
+        layers: hostLayerTar,
+        tree: () => disk.tree(),
+        child: (parent) => disk.child(parent),
+        canary,
+      });
+    }),
+  );
 
   it("4, 11 a tree with everything comes back whole", () =>
     within(async () => {
