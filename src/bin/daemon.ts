@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { Command, Option } from "commander";
 import type { FastifyInstance } from "fastify";
 import { containerdDoor } from "../api/containerd/server.ts";
+import { graphFace } from "../api/docker-graph/face.ts";
 import { volumeFace } from "../api/docker-volume/face.ts";
 import { restApp } from "../api/rest/server.ts";
 import { dockerPluginApp } from "../api/shared/docker-plugin.ts";
@@ -32,6 +33,7 @@ import { hostTreeDiff } from "../host/tree-diff.ts";
 import { buildNode, DRIVER_NAME } from "../services/node.ts";
 import type { Services } from "../services/services.ts";
 import { SqliteStore } from "../stores/sqlite/store.ts";
+import { buildGraph } from "./graph.ts";
 
 /** How long a graceful stop waits for requests under way, in milliseconds. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -93,7 +95,8 @@ async function main(): Promise<void> {
   const trees = { archive: hostArchive, treeDiff: hostTreeDiff };
   const rest = restApp({ services, ...trees, log, version: VERSION, signal: stop.signal, metrics });
   const onCall = () => shadows.engineCalled();
-  const faces = [volumeFace({ services })];
+  const graph = await buildGraph(services, config.runDir, log);
+  const faces = [volumeFace({ services }), graphFace({ graph, log })];
   const docker = dockerPluginApp({ faces, log, onActivate, onCall }, stop.signal);
   metrics.count(docker, "docker-plugin");
   await Promise.all([rest.ready(), docker.ready()]);

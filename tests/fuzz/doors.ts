@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import {
+  GRAPH_ID_LIMIT,
+  parseApply,
+  parseCall,
+  parseGet,
+  parseInit,
+  parseCreation as parseLayer,
+} from "../../src/api/docker-graph/codec.ts";
 import { parseCreate, parseMount, parseNamed } from "../../src/api/docker-volume/codec.ts";
 import { parseCreation, parseWith } from "../../src/api/rest/codec.ts";
 import { takePage } from "../../src/api/rest/page.ts";
@@ -20,6 +28,21 @@ const name = near("data", "my-volume", "data@dev", "data@a1");
 const options = objectNear(["size", "uid", "label.a", "pool"], near("10G", "5", "default"));
 const dockerBody = nearJson(
   fc.record({ Name: name, ID: near("abc"), Opts: fc.option(options) }, { requiredKeys: [] }),
+);
+const layerId = near("3f2c9a", "3f2c9a-init", "../etc", "a".repeat(GRAPH_ID_LIMIT));
+const graphBody = nearJson(
+  fc.record(
+    {
+      ID: layerId,
+      Parent: layerId,
+      MountLabel: near("", "system_u:object_r:x:s0"),
+      StorageOpt: fc.option(objectNear(["size", "inodes"], near("10G", "5"))),
+      Home: near("/var/lib/docker/lagan"),
+      Opts: fc.option(fc.array(anyText, { maxLength: 2 })),
+      UIDMaps: fc.option(fc.array(fc.anything(), { maxLength: 2 })),
+    },
+    { requiredKeys: [] },
+  ),
 );
 const restBody = nearJson(
   fc.record(
@@ -92,6 +115,36 @@ export const DOOR_PROPERTIES: Readonly<Record<string, Property>> = {
     }
     if (mounted !== undefined) assert.match(mounted.mountId, /^[\x21-\x7e]{1,256}$/);
   }),
+  "Docker's requests about layers": fc.property(graphBody, (body) => {
+    const id = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}$/;
+    const call = parsed(() => parseCall(body));
+    const made = parsed(() => parseLayer(body));
+    const got = parsed(() => parseGet(body));
+    const started = parsed(() => parseInit(body));
+    if (call !== undefined) {
+      assert.match(call.id, id);
+      if (call.parent !== null) assert.match(call.parent, id);
+    }
+    if (made !== undefined) {
+      const { StorageOpt, MountLabel } = JSON.parse(body);
+      assert.deepEqual({ id: made.id, parent: made.parent }, call);
+      assert.notEqual(made.id, made.parent);
+      assert.equal(made.sizeBytes !== null, Object.keys(StorageOpt ?? {}).length > 0);
+      assert.equal(MountLabel ?? "", "");
+    }
+    if (got !== undefined) assert.equal(got, JSON.parse(body).ID);
+    if (started !== undefined) {
+      assert.equal((JSON.parse(body).UIDMaps ?? []).length, 0);
+      assert.equal((JSON.parse(body).Opts ?? []).length, 0);
+    }
+  }),
+  "queries about a layer's stream": fc.property(
+    objectNear(["id", "parent", "x"], fc.oneof(layerId, fc.array(anyText, { maxLength: 2 }))),
+    (given) => {
+      const call = parsed(() => parseApply(given));
+      if (call !== undefined) assert.equal(call.id, (given as Record<string, unknown>)["id"]);
+    },
+  ),
   "REST's bodies": fc.property(restBody, (text) => {
     const value = parsed(() => parseStrictJson(text));
     for (const schema of [CREATE_VOLUME, CHANGE_VOLUME, RESTORE]) {

@@ -6,6 +6,15 @@ import { Failure } from "../../src/core/failure.ts";
 /** What holds of a parser for every input. */
 export type Property = fc.IProperty<[unknown, ...unknown[]]> | fc.IProperty<[unknown]>;
 
+/** With what a parser may refuse. */
+const CODES: readonly string[] = [
+  "invalid_argument",
+  "out_of_range",
+  "data_loss",
+  "unknown",
+  "unimplemented",
+];
+
 /** What `parse` makes of an input; undefined when it refuses as it may: with a Failure that fits in a log line. */
 export function parsed<T>(parse: () => T): T | undefined {
   try {
@@ -13,7 +22,7 @@ export function parsed<T>(parse: () => T): T | undefined {
   } catch (thrown) {
     if (thrown instanceof UsageError) return undefined;
     assert(thrown instanceof Failure, `not a Failure: ${String(thrown)}`);
-    assert(["invalid_argument", "out_of_range", "data_loss", "unknown"].includes(thrown.code));
+    assert(CODES.includes(thrown.code));
     assert.match(thrown.message, /^[^\p{Cc}\p{Cs}\u200b-\u200f\u2028-\u202f\ufeff]+$/u);
     assert(thrown.message.length < 3000, "a message of no end");
     return undefined;

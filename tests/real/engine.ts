@@ -7,6 +7,8 @@ import { call, type HttpAnswer } from "./unix-http.ts";
 export interface EngineOptions {
   /** Containers go on while the engine is away. */
   readonly liveRestore?: boolean;
+  /** Where layers of images and containers lie; Docker's own overlay2 unless told. A plugin needs `--experimental`. */
+  readonly storageDriver?: "lagan";
   /** More arguments for dockerd. */
   readonly args?: readonly string[];
   /** Longest wait for its API. An absent plugin costs 15 s for each volume that the engine knows. */
@@ -17,17 +19,24 @@ export interface EngineOptions {
 export class Engine {
   readonly socketPath: string;
   readonly #namespace: Namespace;
+  readonly #name: string;
   #process: Background | undefined;
   #options: EngineOptions = {};
 
-  constructor(namespace: Namespace) {
+  /** @param name Of its directories and its socket: by it the engines of one machine are told apart. */
+  constructor(namespace: Namespace, name = "docker") {
     this.#namespace = namespace;
-    this.socketPath = namespace.path("docker.sock");
+    this.#name = name;
+    this.socketPath = namespace.path(`${name}.sock`);
   }
 
   /** For `DOCKER_HOST` and lagand's `--engine`. */
   get address(): string {
     return `unix://${this.socketPath}`;
+  }
+
+  get #execRoot(): string {
+    return this.#namespace.path(this.#name === "docker" ? "exec" : `exec-${this.#name}`);
   }
 
   get pid(): number {
@@ -44,21 +53,23 @@ export class Engine {
   async launch(options: EngineOptions = this.#options): Promise<void> {
     if (this.#process?.running) throw new Error("dockerd runs already");
     this.#options = options;
-    const namespace = this.#namespace;
+    const [namespace, name] = [this.#namespace, this.#name];
     const config = await namespace.write("dockerd.json", "{}");
     const argv = namespace.enter([
       "dockerd",
-      ...["--data-root", namespace.path("docker"), "--exec-root", namespace.path("exec")],
-      ...["-p", namespace.path("docker.pid"), "-H", this.address, "--config-file", config],
+      ...["--data-root", namespace.path(name), "--exec-root", this.#execRoot],
+      ...["-p", namespace.path(`${name}.pid`), "-H", this.address, "--config-file", config],
       ...["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"],
-      ...["--storage-driver", "overlay2", "--exec-opt", "native.cgroupdriver=cgroupfs"],
+      ...["--storage-driver", options.storageDriver ?? "overlay2"],
+      ...(options.storageDriver === undefined ? [] : ["--experimental"]),
+      ...["--exec-opt", "native.cgroupdriver=cgroupfs"],
       ...["--cgroup-parent", `/${namespace.name}`, "--userland-proxy=false"],
       ...(options.liveRestore ? ["--live-restore"] : []),
       ...(options.args ?? []),
     ]);
     this.#process = new Background(argv, {
       env: namespace.env,
-      logFile: namespace.path("dockerd.log"),
+      logFile: namespace.path(`${name === "docker" ? "dockerd" : name}.log`),
     });
   }
 
@@ -109,8 +120,8 @@ export class Engine {
   async kill(): Promise<void> {
     await this.#process?.end("SIGKILL");
     // What a crash leaves makes the next start wait for a pid that may be another's by then.
-    await rm(this.#namespace.path("docker.pid"), { force: true });
-    await rm(this.#namespace.path("exec/containerd/containerd.pid"), { force: true });
+    await rm(this.#namespace.path(`${this.#name}.pid`), { force: true });
+    await rm(`${this.#execRoot}/containerd/containerd.pid`, { force: true });
   }
 
   /** {@link stop} and {@link start} with the same options, or with others. */

@@ -1,9 +1,4 @@
-import fastify, {
-  type FastifyInstance,
-  type FastifyPluginCallback,
-  type FastifyReply,
-  type FastifyRequest,
-} from "fastify";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { Failure, type FailureCode } from "../../core/failure.ts";
 import { quote } from "../../core/name.ts";
 import type { Log } from "../../core/ports/log.ts";
@@ -28,7 +23,7 @@ export interface PluginFace {
   /** The key is the path of the POST. */
   readonly routes: Readonly<Record<string, PluginRoute>>;
   /** Calls that are no JSON both ways, in a scope of their own: what they set holds for them alone. */
-  readonly streams?: FastifyPluginCallback;
+  streams?(scope: FastifyInstance, signal: AbortSignal): void;
   /** True when a failure of the call must not be answered at all: then the engine repeats it. */
   hangsUp?(url: string, code: FailureCode): boolean;
 }
@@ -82,9 +77,12 @@ export function dockerPluginApp(options: PluginOptions, signal: AbortSignal): Fa
     options.onActivate();
     return { Implements: faces.map(({ protocol }) => protocol) };
   });
-  for (const { routes, streams } of faces) {
-    for (const [url, route] of Object.entries(routes)) answer(url, route);
-    if (streams !== undefined) void app.register(streams);
+  for (const face of faces) {
+    for (const [url, route] of Object.entries(face.routes)) answer(url, route);
+    void app.register((scope, _options, done) => {
+      face.streams?.(scope, signal);
+      done();
+    });
   }
   app.setNotFoundHandler((request, reply) => {
     const call = quote(`${request.method} ${request.url}`).slice(1, -1);

@@ -1,0 +1,25 @@
+import { realpath } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../core/ports/log.ts";
+import { hostFiles } from "../host/files.ts";
+import { hostKernel } from "../host/kernel.ts";
+import { hostLayerTar } from "../host/layer-tar.ts";
+import { hostSha256 } from "../host/sha256.ts";
+import { hostTreeDiff } from "../host/tree-diff.ts";
+import { Graph } from "../services/graph.ts";
+import { GraphMounts } from "../services/graph-mounts.ts";
+import { KeyedQueue } from "../services/keyed-queue.ts";
+import type { Services } from "../services/services.ts";
+
+/** Layers as Docker's graph drivers have them, on this machine; mounted in `runDir`. */
+export async function buildGraph(services: Services, runDir: string, log: Log): Promise<Graph> {
+  const { layerStore: layers, pools } = services;
+  const mounts = new GraphMounts({
+    ...{ kernel: hostKernel, files: hostFiles },
+    directory: join(await realpath(runDir), "graph"),
+  });
+  return new Graph({
+    ...{ layers, pools, mounts, queue: new KeyedQueue(), log },
+    ...{ tar: hostLayerTar, treeDiff: hostTreeDiff, sha256: hostSha256 },
+  });
+}
