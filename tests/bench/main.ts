@@ -2,17 +2,20 @@ import { cpus, loadavg, release, totalmem } from "node:os";
 import { benchArchive } from "./archive.ts";
 import { formatTarget, formatValue, isMet, type Table } from "./figure.ts";
 import { benchFio } from "./fio.ts";
+import { benchGraph } from "./graph.ts";
 import { benchGrowth, GROWING, type Growing } from "./growth.ts";
 import { HISTORY } from "./history.ts";
 import { benchKernel } from "./kernel.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRun } from "./run.ts";
 
-const USAGE = `usage: npm run bench -- [--operations=N] [NAME...]
-names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history; none means all`;
+const USAGE = `usage: npm run bench -- [--operations=N] [--rounds=N] [NAME...]
+names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph; none means all`;
 
 /** Mounts and Unmounts of the memory benchmark unless told. */
 const OPERATIONS = 20_000;
+/** Rounds of the benchmarks of layers unless told. */
+const ROUNDS = 15;
 
 function print({ title, rows }: Table): void {
   console.log(`\n## ${title}\n\nLoad average of the machine: ${loadavg()[0]?.toFixed(1)}\n`);
@@ -27,12 +30,16 @@ function print({ title, rows }: Table): void {
   }
 }
 
+/** The number of an option such as `--rounds=`; undefined when it was not given. */
+function numberIn(args: readonly string[], option: string): number | undefined {
+  const given = args.find((arg) => arg.startsWith(option));
+  return given === undefined ? undefined : Number(given.slice(option.length));
+}
+
 async function main(args: readonly string[]): Promise<number> {
-  const operations = Number(
-    args.find((arg) => arg.startsWith("--operations="))?.slice("--operations=".length) ??
-      OPERATIONS,
-  );
-  const names = args.filter((arg) => !arg.startsWith("--operations="));
+  const operations = numberIn(args, "--operations=") ?? OPERATIONS;
+  const rounds = numberIn(args, "--rounds=") ?? ROUNDS;
+  const names = args.filter((arg) => !/^--(operations|rounds)=/.test(arg));
   const known: readonly string[] = [
     "run",
     ...GROWING,
@@ -41,9 +48,10 @@ async function main(args: readonly string[]): Promise<number> {
     "archive",
     "fio",
     "history",
+    "graph",
   ];
   const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0 || !(operations > 0)) {
+  if (unknown.length > 0 || !(operations > 0) || !(rounds > 0)) {
     console.error(USAGE);
     return 2;
   }
@@ -60,6 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
     [wanted.has("kernel"), benchKernel],
     [wanted.has("archive"), benchArchive],
     [wanted.has("fio"), benchFio],
+    [wanted.has("graph"), () => benchGraph(rounds)],
     ...HISTORY.map((bench) => [wanted.has("history"), bench] as const),
   ];
   for (const [chosen, bench] of benches) {
