@@ -9,12 +9,10 @@ import type { QuietRecord } from "../core/quiet/quiet-record.ts";
 import type { Attachment } from "../core/volume/attachment.ts";
 import type { ProfileRecord } from "../core/volume/profile.ts";
 import type { Volume } from "../core/volume/volume.ts";
+import { RecordMirror } from "./record-mirror.ts";
+import type { Recorded } from "./recorded.ts";
 
-/** A record with the store's revision that wrote it: the ETag of REST, the compare of the next write. */
-export interface Recorded<T> {
-  readonly value: T;
-  readonly revision: number;
-}
+export type { Recorded } from "./recorded.ts";
 
 /*
  * Keys. Invariants, kept by every transaction of the services:
@@ -36,17 +34,16 @@ const ATTACHMENTS = "attachments/";
 export class Records {
   readonly #store: Store;
   readonly #damaged = new Set<string>();
-  /**
-   * Every volume as last read, kept until the next write: listings come in many pages, and reading 10,000 records for
-   * each is most of their time. Sound while this object is the only writer of its keys, which a store that other
-   * nodes write to will end: then a watch keeps it.
-   */
-  #volumes: Promise<readonly Recorded<Volume>[]> | undefined;
-  /** True after a write whose outcome is not known: it may still come to pass, so nothing read is kept any more. */
-  #doubt = false;
+  /** Of what listings are made of; sound while this object is the only writer of its keys. */
+  readonly #volumes: RecordMirror<Volume>;
+  readonly #snapshots: RecordMirror<Snapshot>;
+  #byVolume: SnapshotsByVolume = { of: [], groups: new Map() };
 
   constructor(store: Store) {
     this.#store = store;
+    const readable = this.#orDamaged.bind(this);
+    this.#volumes = new RecordMirror(store, VOLUMES, readable(decodeVolume));
+    this.#snapshots = new RecordMirror(store, SNAPSHOTS, readable(decode<Snapshot>));
   }
 
   async findVolumeByName(name: VolumeName): Promise<Recorded<Volume> | undefined> {
@@ -60,15 +57,7 @@ export class Records {
 
   /** In id order, so oldest first. */
   listVolumes(): Promise<readonly Recorded<Volume>[]> {
-    if (this.#volumes !== undefined) return this.#volumes;
-    const volumes = this.#listAll(VOLUMES, decodeVolume);
-    if (!this.#doubt) this.#volumes = volumes;
-    volumes.catch(() => this.#forget(volumes));
-    return volumes;
-  }
-
-  #forget(volumes: Promise<readonly Recorded<Volume>[]> | undefined = this.#volumes): void {
-    if (this.#volumes === volumes) this.#volumes = undefined;
+    return this.#volumes.list();
   }
 
   async findPool(name: PoolName): Promise<PoolRecord | undefined> {
@@ -84,9 +73,13 @@ export class Records {
   }
 
   /** Of one volume, or of all; in id order, so of one volume oldest first. */
-  listSnapshots(volume?: VolumeId): Promise<readonly Recorded<Snapshot>[]> {
-    const prefix = volume === undefined ? SNAPSHOTS : `${SNAPSHOTS}${volume}/`;
-    return this.#listAll(prefix, decode<Snapshot>);
+  async listSnapshots(volume?: VolumeId): Promise<readonly Recorded<Snapshot>[]> {
+    const all = await this.#snapshots.list();
+    if (volume === undefined) return all;
+    if (this.#byVolume.of !== all) {
+      this.#byVolume = { of: all, groups: groupByVolume(all) };
+    }
+    return this.#byVolume.groups.get(volume) ?? [];
   }
 
   async findOperation(id: OperationId): Promise<Operation | undefined> {
@@ -121,18 +114,26 @@ export class Records {
 
   async #listAll<T>(
     prefix: string,
-    decodeEntry: (entry: StoreEntry) => Recorded<T> | undefined,
+    decodeEntry: (entry: Entry) => Recorded<T> | undefined,
   ): Promise<readonly Recorded<T>[]> {
     const { entries } = await this.#store.list(prefix);
-    return entries.flatMap((entry) => {
+    const read = this.#orDamaged(decodeEntry);
+    return entries.flatMap((entry) => read(entry) ?? []);
+  }
+
+  /** `decodeEntry`, leaving out what is damaged: one bad record hides no other. */
+  #orDamaged<T>(
+    decodeEntry: (entry: Entry) => Recorded<T> | undefined,
+  ): (entry: Entry) => Recorded<T> | undefined {
+    return (entry) => {
       try {
-        return decodeEntry(entry) ?? [];
+        return decodeEntry(entry);
       } catch (thrown) {
         if (!(thrown instanceof Failure)) throw thrown;
         this.#damaged.add(entry.key);
-        return [];
+        return undefined;
       }
-    });
+    };
   }
 
   /**
@@ -167,18 +168,45 @@ export class Records {
     return result.revision;
   }
 
-  /** What is read while a transaction runs may be of before it, so it is forgotten at both ends. */
+  /** Resolves when the listings have what it wrote. */
   async #txn(compares: readonly Compare[], writes: readonly Write[]): Promise<TxnResult> {
-    this.#forget();
-    try {
-      return await this.#store.txn(compares, writes);
-    } catch (thrown) {
-      if (Failure.from(thrown).code !== "invalid_argument") this.#doubt = true;
-      throw thrown;
-    } finally {
-      this.#forget();
-    }
+    const txn = this.#store.txn(compares, writes);
+    const change = txn.then(
+      ({ succeeded, revision }) => (succeeded ? revision : undefined),
+      (thrown: unknown) => {
+        if (Failure.from(thrown).code === "invalid_argument") return undefined;
+        throw thrown;
+      },
+    );
+    await Promise.all([
+      this.#volumes.follow(writes, change),
+      this.#snapshots.follow(writes, change),
+      // A failure is told below; here nobody may be left without one who hears it.
+      change.catch(() => undefined),
+    ]);
+    return txn;
   }
+}
+
+type Entry = Pick<StoreEntry, "key" | "value" | "modRevision">;
+
+/** The snapshots of one listing by their volumes. */
+interface SnapshotsByVolume {
+  readonly of: readonly Recorded<Snapshot>[];
+  readonly groups: ReadonlyMap<VolumeId, readonly Recorded<Snapshot>[]>;
+}
+
+function groupByVolume(
+  snapshots: readonly Recorded<Snapshot>[],
+): ReadonlyMap<VolumeId, readonly Recorded<Snapshot>[]> {
+  const groups = new Map<VolumeId, Recorded<Snapshot>[]>();
+  for (const snapshot of snapshots) {
+    const { volume } = snapshot.value;
+    const group = groups.get(volume);
+    if (group === undefined) groups.set(volume, [snapshot]);
+    else group.push(snapshot);
+  }
+  return groups;
 }
 
 /** The write that stores a volume's record. */
@@ -271,7 +299,7 @@ function encode(value: object): string {
   return JSON.stringify({ format: FORMAT, ...value });
 }
 
-function decode<T>(entry: StoreEntry | undefined): Recorded<T> | undefined {
+function decode<T>(entry: Entry | undefined): Recorded<T> | undefined {
   if (entry === undefined) return undefined;
   const parsed = parseJson(entry);
   if (parsed.format !== FORMAT) {
@@ -288,7 +316,7 @@ function decode<T>(entry: StoreEntry | undefined): Recorded<T> | undefined {
 type Older<T extends Volume> = Omit<T, "protection" | "branch" | "tip"> & Partial<T>;
 
 /** A volume's record; one from before there was history has none. */
-function decodeVolume(entry: StoreEntry | undefined): Recorded<Volume> | undefined {
+function decodeVolume(entry: Entry | undefined): Recorded<Volume> | undefined {
   const found = decode<Older<Volume> & { readonly protected?: boolean }>(entry);
   if (found === undefined) return undefined;
   const { protected: wasProtected, ...volume } = found.value;
@@ -301,12 +329,12 @@ function decodeVolume(entry: StoreEntry | undefined): Recorded<Volume> | undefin
   };
 }
 
-function decodeOperation(entry: StoreEntry | undefined): Recorded<Operation> | undefined {
+function decodeOperation(entry: Entry | undefined): Recorded<Operation> | undefined {
   const found = decode<Omit<Operation, "about"> & Partial<Operation>>(entry);
   return found && { ...found, value: { ...found.value, about: found.value.about ?? {} } };
 }
 
-function parseJson(entry: StoreEntry): { readonly format?: unknown } {
+function parseJson(entry: Entry): { readonly format?: unknown } {
   try {
     return JSON.parse(entry.value);
   } catch (cause) {

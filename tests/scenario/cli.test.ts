@@ -34,6 +34,10 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "lagan-cli-"));
   socket = join(directory, "lagan.sock");
   memory = await memoryNode();
+  await serve();
+});
+
+async function serve(): Promise<void> {
   app = restApp({
     archive: hostArchive,
     treeDiff: hostTreeDiff,
@@ -43,7 +47,7 @@ beforeEach(async () => {
     signal,
   });
   await app.listen({ path: socket });
-});
+}
 
 afterEach(async () => {
   await app.close();
@@ -350,15 +354,7 @@ describe("pool, operation, status, version, events, doctor", () => {
       memory = await memoryNode();
       const { services } = memory.node;
       expect(services.events).not.toBe(events);
-      app = restApp({
-        archive: hostArchive,
-        treeDiff: hostTreeDiff,
-        services,
-        version: "9.9.9",
-        log: memory.log,
-        signal,
-      });
-      await app.listen({ path: socket });
+      await serve();
       await services.volumes.create(parseVolumeName("second"), { labels: {} }, signal);
       await services.volumes.create(parseVolumeName("third"), { labels: {} }, signal);
       await until('"third"');
@@ -530,9 +526,9 @@ describe("output", () => {
     const { value } = await memory.node.services.volumes.get(parseVolumeName("data"));
     const evil: Volume = { ...value, labels: { a: "\u001b]0;owned\u0007\u202e" } };
     await memory.store.txn([], [putVolume(evil)]);
-    await memory.node.services.volumes
-      .update(parseVolumeName("data"), { protect: false }, signal)
-      .catch(() => undefined);
+    await app.close();
+    memory = await memoryNode({ store: memory.store });
+    await serve();
     for (const args of [
       ["inspect", "data"],
       ["inspect", "--json", "data"],
