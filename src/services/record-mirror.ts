@@ -37,7 +37,7 @@ export class RecordMirror<T> {
   #missed: Change<T>[] | undefined;
   /** The last change of each key while transactions are under way, whose answers may come in any order. */
   readonly #changedAt = new Map<string, number>();
-  #underWay = 0;
+  readonly #underWay = new Set<Promise<void>>();
   #doubt = false;
 
   constructor(store: Store, prefix: string, decode: Decode<T>) {
@@ -46,8 +46,12 @@ export class RecordMirror<T> {
     this.#decode = decode;
   }
 
-  /** In order of the keys. What is given out never changes: a later change makes another list. */
+  /**
+   * In order of the keys. What is given out never changes: a later change makes another list. It has every transaction
+   * that the store may have made when this was called: those under way are waited for, as the store would.
+   */
   async list(): Promise<readonly Recorded<T>[]> {
+    if (this.#underWay.size > 0) await Promise.all(this.#underWay);
     if (this.#doubt) return sortedOf(await this.#read());
     this.#held ??= this.#load();
     const reading = this.#held;
@@ -67,7 +71,14 @@ export class RecordMirror<T> {
   async follow(writes: readonly Write[], txn: Promise<number | undefined>): Promise<void> {
     const ours = writes.filter(({ key }) => key.startsWith(this.#prefix));
     if (ours.length === 0) return;
-    this.#underWay++;
+    const following = this.#follow(ours, txn);
+    this.#underWay.add(following);
+    await following;
+    this.#underWay.delete(following);
+    if (this.#underWay.size === 0) this.#changedAt.clear();
+  }
+
+  async #follow(ours: readonly Write[], txn: Promise<number | undefined>): Promise<void> {
     try {
       const revision = await txn;
       if (revision === undefined) return;
@@ -79,9 +90,6 @@ export class RecordMirror<T> {
       // It may still come to pass: nothing is kept any more.
       this.#doubt = true;
       this.#held = undefined;
-    } finally {
-      this.#underWay--;
-      if (this.#underWay === 0) this.#changedAt.clear();
     }
   }
 
