@@ -242,8 +242,9 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   {
     name: "leftovers-stay",
     file: TREE_DRIVER,
-    before: "      await this.#clearLeftovers(shelf, signal);\n",
-    after: "",
+    before:
+      "      this.#stuck = await this.#settling.clearLeftovers(shelf, this.#underWork, discard, signal);\n",
+    after: "      void discard;\n",
     breaks: "What a crash left in a pool is never cleared away.",
   },
   {

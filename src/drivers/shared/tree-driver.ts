@@ -67,9 +67,8 @@ export class TreeDriver implements StorageDriver {
         contentName: this.#contentName,
       });
       await shelf.ensureMade();
-      this.#stuck = await this.#settling.clearLeftovers(
-        ...([shelf, this.#underWork, (at: string) => this.#discard(at, signal), signal] as const),
-      );
+      const discard = (at: string) => this.#discard(at, signal);
+      this.#stuck = await this.#settling.clearLeftovers(shelf, this.#underWork, discard, signal);
       this.#shelf = shelf;
     } catch (thrown) {
       this.#shelf = undefined;
