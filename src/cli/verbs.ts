@@ -101,7 +101,7 @@ Storage for containers that outlives them.
   profile     create  ls  inspect  rm       named defaults for new volumes
   trash       ls  restore  rm  empty        what was removed, until it expires
   pool        ls  inspect                   storage that this node offers
-  operation   ls  inspect                   work of several steps
+  operation   ls  inspect  cancel           work of several steps
 
   log         a volume's history            restore     VOLUME@SNAPSHOT [--stop]
   diff        VOLUME@A [VOLUME@B]           clone       VOLUME[@SNAPSHOT] NAME
