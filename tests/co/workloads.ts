@@ -61,7 +61,8 @@ export class Workloads {
       const attached = await this.#settled(() =>
         plugin.controller.controllerPublishVolume({
           ...{ volumeId, nodeId, volumeCapability: claim.capability },
-          ...{ readonly: options.readOnly ?? false, volumeContext: { ...claim.context } },
+          // Of the volume on this node; a workload that only reads says so when it is published.
+          ...{ readonly: false, volumeContext: { ...claim.context } },
         }),
       );
       on.publishContext = attached.publishContext;
