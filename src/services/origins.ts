@@ -2,6 +2,7 @@ import { Failure } from "../core/failure.ts";
 import { lineName, type Ref } from "../core/history/ref.ts";
 import type { PointName, Snapshot } from "../core/history/snapshot.ts";
 import type { VolumeName } from "../core/name.ts";
+import type { Write } from "../core/ports/store.ts";
 import type { Origin } from "../core/volume/spec.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { History } from "./history.ts";
@@ -9,7 +10,7 @@ import type { Recorded, Records } from "./records.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 /** An origin, and whether it was made for the occasion. */
-export interface FoundOrigin extends Origin {
+interface FoundOrigin extends Origin {
   /** The same snapshot, when it was taken just now. */
   readonly taken?: Recorded<Snapshot>;
 }
@@ -30,12 +31,39 @@ export class Origins {
   }
 
   /**
-   * What `from` names, for a new volume `name`. Of a volume or branch that lives a snapshot is taken, unless `name` is
-   * there and was made from such a one.
+   * Does `work` with what `from` names, for a new volume `name`. Of a volume or branch that lives a snapshot is taken,
+   * unless `name` is there and was made from such a one; when `work` fails it is removed, also after a crash unless what
+   * {@link used} gives was written.
    *
-   * @throws {Failure} `not_found`; what taking a snapshot throws.
+   * @throws {Failure} `not_found`; what taking a snapshot and `work` throw.
    */
-  async get(
+  async around<T>(
+    name: VolumeName,
+    from: Ref,
+    author: string,
+    work: (origin: Origin) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const { snapshots } = this.#parts;
+    const { taken, ...origin } = await this.#get(name, from, author, signal);
+    try {
+      return await work(origin);
+    } catch (thrown) {
+      if (taken !== undefined && !(await this.#isUsed(name, taken.value))) {
+        await snapshots.forget(taken, signal);
+      }
+      throw thrown;
+    } finally {
+      if (taken !== undefined) snapshots.release(taken.value.id);
+    }
+  }
+
+  /** To be written together with the record of a volume that starts from this. */
+  used(snapshot: Snapshot | null): readonly Write[] {
+    return snapshot === null ? [] : this.#parts.snapshots.used(snapshot.id);
+  }
+
+  async #get(
     name: VolumeName,
     from: Ref,
     author: string,
@@ -63,9 +91,12 @@ export class Origins {
     return { snapshot: snapshot.value, spec, taken: snapshot };
   }
 
-  /** Removes a snapshot that {@link get} took, after what it was for failed. */
-  async forget({ taken }: FoundOrigin, signal: AbortSignal): Promise<void> {
-    if (taken !== undefined) await this.#parts.snapshots.forget(taken, signal);
+  /** Also when nobody can tell: then it goes by the operation of the snapshot. */
+  #isUsed(name: VolumeName, { id }: Snapshot): Promise<boolean> {
+    return this.#parts.records.findVolumeByName(name).then(
+      (found) => found?.value.spec.from === id,
+      () => true,
+    );
   }
 
   /** The snapshot that a volume starts from; null: none; undefined: it is gone. */

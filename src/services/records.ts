@@ -18,7 +18,8 @@ export type { Recorded } from "./recorded.ts";
  * Keys. Invariants, kept by every transaction of the services:
  * 1. names/NAME holds the id of the one volume of that name that is creating or ready.
  * 2. A volume that is trashed or removing has no names/ key: its name is free.
- * 3. A volume or snapshot that is creating or removing has exactly one running operation.
+ * 3. A volume or snapshot that is creating or removing has exactly one running operation. One of a snapshot that is ready
+ *    says that the clone it was taken for is not recorded yet.
  * 4. snapshots/VOLUME/ID is there only while volumes/VOLUME is.
  */
 const VOLUMES = "volumes/";

@@ -14,6 +14,7 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { StorageDriver } from "../core/ports/storage-driver.ts";
+import type { Write } from "../core/ports/store.ts";
 import type { QuietHow } from "../core/quiet/plan-quiet.ts";
 import { formatMinute } from "../core/time.ts";
 import { mergeLabels, parseLabels } from "../core/volume/options.ts";
@@ -89,6 +90,8 @@ interface SnapshotsParts {
 /** The history of volumes: points of it are taken, found, changed and put into the trash. */
 export class Snapshots {
   readonly #parts: SnapshotsParts;
+  /** Those taken for what has no record yet. Their operations run on, so that a crash takes them back. */
+  readonly #held = new Map<SnapshotId, VolumeOperation>();
 
   constructor(parts: SnapshotsParts) {
     this.#parts = parts;
@@ -155,7 +158,10 @@ export class Snapshots {
     return { ...result, containers, faults };
   }
 
-  /** {@link create} without a name of its own and without hooks: for what needs a snapshot to stand on. */
+  /**
+   * {@link create} without a name of its own and without hooks: for what needs a snapshot to stand on. One of cause
+   * `clone` stays for good when what {@link used} gives is written; else {@link forget} or a restart takes it back.
+   */
   takeNow(
     line: VolumeName,
     request: SnapshotRequest,
@@ -169,12 +175,26 @@ export class Snapshots {
     });
   }
 
+  /** To be written together with the record of what a held snapshot was taken for. */
+  used(id: SnapshotId): readonly Write[] {
+    const held = this.#held.get(id);
+    return held === undefined ? [] : [putOperation(this.#parts.operations.done(held))];
+  }
+
+  /** What a held snapshot was taken for is written, or is not going to be. */
+  release(id: SnapshotId): void {
+    this.#held.delete(id);
+  }
+
   /** Removes one for good that was taken for something that failed. It is tried again later when it cannot be now. */
   async forget(snapshot: Recorded<Snapshot>, signal: AbortSignal): Promise<void> {
     const { records, trash, log } = this.#parts;
+    const held = this.#held.get(snapshot.value.id);
     try {
       const line = await records.findVolume(snapshot.value.volume);
-      if (line !== undefined) await trash.discard(line.value, snapshot, signal);
+      if (held !== undefined) {
+        await this.#undo(snapshot, held, new Failure("aborted", "it is not needed"), signal);
+      } else if (line !== undefined) await trash.discard(line.value, snapshot, signal);
     } catch (error) {
       log.warn("snapshot not taken back yet", { snapshot: snapshot.value.id, error });
     }
@@ -254,16 +274,17 @@ export class Snapshots {
   /** Takes back a snapshot whose making was cut off. */
   resumeCreate(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
     return this.#parts.queue.run(operation.target, async () => {
-      const { records } = this.#parts;
+      const { records, operations } = this.#parts;
       const { snapshot: id } = operation.about;
+      if (id !== undefined && this.#held.has(id)) return;
+      if ((await operations.find(operation.id))?.status.state !== "running") return;
       const found = id && (await records.findSnapshot(operation.volume, id));
       // What was not acknowledged may be of any instant: nobody waits for it.
       const failure = new Failure("aborted", "the daemon was restarted meanwhile");
-      if (found?.value.status.state === "creating") {
+      if (found?.value.status.state === "creating" || found?.value.status.state === "ready") {
         await this.#undo(found, operation, failure, signal);
-      } else if ((await this.#parts.operations.find(operation.id))?.status.state === "running") {
-        const ended = this.#parts.operations.failed(operation, failure);
-        await records.write([putOperation(ended)]);
+      } else {
+        await records.write([putOperation(operations.failed(operation, failure))]);
       }
     });
   }
@@ -303,11 +324,13 @@ export class Snapshots {
         work.expect(driver, volume.head);
         await driver.snapshot(volume.head, snapshot.layer, work.signal, work.progress);
         const ready: Snapshot = { ...snapshot, status: { state: "ready" } };
+        const held = ready.cause === "clone";
+        if (held) this.#held.set(ready.id, operation);
         const written = await records.write(
           [
             putSnapshot(ready),
             putVolume({ ...volume, tip: ready.id }),
-            putOperation(operations.done(operation)),
+            ...(held ? [] : [putOperation(operations.done(operation))]),
           ],
           { unchanged: [line], unchangedSnapshots: [begun] },
         );
@@ -319,6 +342,7 @@ export class Snapshots {
         });
         return { value: ready, revision: written };
       } catch (thrown) {
+        this.#held.delete(snapshot.id);
         await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
           log.warn("failed snapshot not taken back yet", { volume: volume.name, cause });
         });

@@ -108,13 +108,8 @@ export class Volumes {
     const { from } = options;
     const { author = "unknown" } = context;
     if (from === undefined) return this.#create(name, options, context, undefined, signal);
-    const origin = await this.#parts.origins.get(name, from, author, signal);
-    try {
-      return await this.#create(name, options, context, origin, signal);
-    } catch (thrown) {
-      await this.#parts.origins.forget(origin, signal);
-      throw thrown;
-    }
+    const create = (origin: Origin) => this.#create(name, options, context, origin, signal);
+    return this.#parts.origins.around(name, from, author, create, signal);
   }
 
   #create(
@@ -305,11 +300,14 @@ export class Volumes {
     fill: CreateContext["fill"],
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
-    const { records, operations } = this.#parts;
+    const { records, operations, origins } = this.#parts;
     const verb = fill === undefined ? "volume.create" : "volume.import";
     const operation = operations.begin(verb, volume);
     const revision = await records.write(
-      [putVolume(volume), claimName(volume.name, volume.id), putOperation(operation)],
+      [
+        ...[putVolume(volume), claimName(volume.name, volume.id), putOperation(operation)],
+        ...origins.used(origin),
+      ],
       { free: [volume.name] },
     );
     const begun = { value: volume, revision };

@@ -102,6 +102,23 @@ const STORIES: Readonly<Record<string, Story>> = {
       done: "copy 10485760 old; data 10485760 new [before old]",
     },
   },
+  "clone of what is there now": {
+    before: withSnapshot,
+    act: ({ services }) =>
+      services.volumes.create(copy, { labels: {}, from: parseRef("data") }, signal),
+    outcomes: {
+      undone: "data 10485760 new [before old]",
+      done: "copy 10485760 new; data 10485760 new [- new] [before old]",
+    },
+  },
+  "branch of what is there now": {
+    before: withSnapshot,
+    act: ({ services }) => services.branches.create(data, dev, by, signal),
+    outcomes: {
+      undone: "data 10485760 new [before old]",
+      done: "data 10485760 new [- new] [before old]; data@dev 10485760 new",
+    },
+  },
   branch: {
     before: withSnapshot,
     act: ({ services }) =>

@@ -105,7 +105,7 @@ export class SnapshotChecker {
         if (!asked("snapshot remove")) strange();
         return;
       case "ready -> removing":
-        if (!asked("snapshot remove") && !cloning) strange();
+        if (!asked("snapshot remove") && !this.#isLeft(next)) strange();
         return;
       case "trashed -> ready":
         if (!asked("snapshot restore")) strange();
@@ -116,6 +116,17 @@ export class SnapshotChecker {
       default:
         strange();
     }
+  }
+
+  /** Taken for a clone that never came to be. */
+  #isLeft({ id, cause }: Snapshot): boolean {
+    const from = [...this.#checker.volumes.values()].filter(
+      ({ volume }) => volume.spec.from === id,
+    );
+    return (
+      cause === "clone" &&
+      from.every(({ state, acknowledged }) => !acknowledged && /removing|gone/.test(state))
+    );
   }
 
   #checkPurge(snapshot: Snapshot): void {
