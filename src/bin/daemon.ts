@@ -25,12 +25,15 @@ import { DockerEngine } from "../host/docker-engine.ts";
 import { endProcess } from "../host/end-process.ts";
 import { hostExec } from "../host/exec.ts";
 import { hostFiles } from "../host/files.ts";
+import { hostHash } from "../host/hash.ts";
+import { hostImageSources } from "../host/image-sources.ts";
 import { hostKernel } from "../host/kernel.ts";
+import { hostLayerTar } from "../host/layer-tar.ts";
 import { openLog } from "../host/log.ts";
 import { systemRandom } from "../host/random.ts";
 import { activatedSockets, listenOnFd, listenOnPath, type SocketAccess } from "../host/sockets.ts";
 import { hostTreeDiff } from "../host/tree-diff.ts";
-import { buildNode, DRIVER_NAME } from "../services/node.ts";
+import { buildNode, DRIVER_NAME, type ImagePorts } from "../services/node.ts";
 import type { Services } from "../services/services.ts";
 import { SqliteStore } from "../stores/sqlite/store.ts";
 import { buildGraph } from "./graph.ts";
@@ -78,8 +81,7 @@ async function main(): Promise<void> {
       kernel: hostKernel,
       files: hostFiles,
       engines: config.engines.map((address) => new DockerEngine(address)),
-      clock,
-      random: systemRandom,
+      ...{ clock, random: systemRandom, images: imagePorts(config.stateDir) },
     },
     { ...config, mountsDirectory: join(await realpath(config.runDir), "mounts") },
   );
@@ -149,6 +151,11 @@ function openCsi(
 /** The directory without symbolic links; undefined when there is none. */
 function realDirectory(path: string): Promise<string | undefined> {
   return realpath(path).catch(() => undefined);
+}
+
+function imagePorts(stateDir: string): ImagePorts {
+  const sources = hostImageSources(join(stateDir, "images"));
+  return { sources, layerTar: hostLayerTar, archive: hostArchive, hash: hostHash };
 }
 
 /**

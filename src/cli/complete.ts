@@ -43,6 +43,8 @@ const VOLUME_OPTIONS = [
   "schedule=",
   "keep=",
   "from=",
+  "from-image=",
+  "from-image-path=",
   "label.",
 ];
 
@@ -116,6 +118,7 @@ function takesValue(option: Option): boolean {
 async function valuesOf(context: Context, option: Option): Promise<readonly string[]> {
   if (option.long === "--pool") return namesOf(context, "pool");
   if (option.long === "--profile") return namesOf(context, "profile");
+  if (option.long === "--from-image") return namesOf(context, "image");
   if (option.long === "--from") return namesOf(context, "ref");
   return option.long === "--opt" ? VOLUME_OPTIONS : [];
 }

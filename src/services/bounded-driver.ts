@@ -18,7 +18,7 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
       else next();
     }
   };
-  const { changedSince, beginCommit } = driver;
+  const { changedSince, beginCommit, trim } = driver;
   return {
     get traits() {
       return driver.traits;
@@ -42,6 +42,7 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
       beginCommit: (active, as, signal) =>
         bounded(() => beginCommit.call(driver, active, as, signal)),
     }),
+    ...(trim !== undefined && { trim: (layer, signal) => trim.call(driver, layer, signal) }),
     ...(changedSince !== undefined && {
       changedSince: (active, since, signal) =>
         bounded(() => changedSince.call(driver, active, since, signal)),

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { History } from "./history.ts";
+import type { ImageSeeds } from "./image-seeds.ts";
 import type { LayerStore } from "./layer-store.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
@@ -16,6 +17,8 @@ import type { Volumes } from "./volumes.ts";
 
 /** How often pools are looked at, in milliseconds. */
 export const POOL_LOOK_MS = 10_000;
+/** How often volumes from images are looked at, in milliseconds. */
+const TRIM_MS = 5_000;
 /** How often everything else is done, in milliseconds. */
 export const CHORES_MS = 60_000;
 
@@ -34,6 +37,7 @@ interface HousekeepingParts {
   readonly shadows: Shadows;
   readonly quiet: Quiet;
   readonly schedules: Schedules;
+  readonly seeds: ImageSeeds;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -48,12 +52,13 @@ export class Housekeeping {
 
   /** Runs until the signal aborts; then resolves. */
   async run(signal: AbortSignal): Promise<void> {
-    const { pools, quiet, layerStore } = this.#parts;
+    const { pools, quiet, layerStore, seeds } = this.#parts;
     await Promise.all([
       layerStore.run(signal),
       // By itself: a container that takes a minute to start keeps no other chore.
       this.#every(CHORES_MS, "containers", () => quiet.putBackLeft(), signal),
       this.#onTheMinute(signal),
+      this.#every(TRIM_MS, "trim", () => seeds.trim(signal), signal),
       this.#every(POOL_LOOK_MS, "pools", () => pools.refresh(signal), signal),
       this.#every(CHORES_MS, "chores", () => this.chores(signal), signal),
     ]);

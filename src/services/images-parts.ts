@@ -55,4 +55,4 @@ const sources: ImageSources = {
   clear: async () => undefined,
 };
 const layerTar: LayerTar = { apply: async () => refuse(), diff: refuse, changes: refuse };
-const NONE: ImagePorts = { sources, layerTar, hash: { sha256: refuse } };
+const NONE: Omit<ImagePorts, "archive"> = { sources, layerTar, hash: { sha256: refuse } };

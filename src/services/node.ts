@@ -1,5 +1,6 @@
 import type { PoolName } from "../core/name.ts";
 import type { PoolSpec } from "../core/pool/pool.ts";
+import type { Archive } from "../core/ports/archive.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Engine } from "../core/ports/engine.ts";
 import type { Files } from "../core/ports/files.ts";
@@ -18,6 +19,7 @@ import { EventLog } from "./event-log.ts";
 import { Families } from "./families.ts";
 import { History } from "./history.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { ImageSeeds } from "./image-seeds.ts";
 import { buildImages } from "./images-parts.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import { buildLayerStore } from "./layer-store-parts.ts";
@@ -64,6 +66,7 @@ export interface NodePorts {
 export interface ImagePorts {
   readonly sources: ImageSources;
   readonly layerTar: LayerTar;
+  readonly archive: Archive;
   readonly hash: Hash;
 }
 
@@ -118,6 +121,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const usage = new Usage({ pools, queue, clock, log });
   const history = new History(records);
   const base = { records, history, operations, pools, mounts, events, queue, clock, random, log };
+  const seeds = new ImageSeeds({ images, layers, pools, records, files, log, ports: ports.images });
   const trash = new Trash(base);
   const snapshotTrash = new SnapshotTrash({ ...base, trashKeepMs });
   const snapshots = new Snapshots({ ...base, trash: snapshotTrash, quiet });
@@ -126,6 +130,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const profiles = new Profiles({ ...base, configured: settings.profiles });
   const volumes = new Volumes({
     ...{ ...base, trash, trashKeepMs, profiles },
+    seeds,
     origins: new Origins({ records, history, snapshots }),
     families: new Families({ records, mounts }),
     defaultPool: settings.defaultPool,
@@ -147,18 +152,12 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   });
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
   const doctor = new Doctor({
-    pools,
-    reconcile,
-    shadows,
-    operations,
-    trash,
-    engines,
-    clock,
+    ...{ pools, reconcile, shadows, operations, trash, engines, clock },
     driverName: DRIVER_NAME,
   });
   const housekeeping = new Housekeeping({
     ...{ pools, operations, reconcile, trash, snapshotTrash, mounts, usage, volumes, shadows },
-    ...{ history, quiet, schedules, layerStore, clock, log },
+    ...{ history, quiet, schedules, layerStore, seeds, clock, log },
   });
   return {
     services: {

@@ -1,6 +1,7 @@
 import type { VolumeName } from "../core/name.ts";
 import type { ScheduleOptions } from "../core/schedule/schedule.ts";
 import type { Branch, Volume } from "../core/volume/volume.ts";
+import type { Seed } from "./image-seeds.ts";
 
 /** What `update` changes; what is absent stays. */
 export interface VolumeChange {
@@ -30,4 +31,10 @@ export interface RemoveOptions {
   readonly askEngines: boolean;
   /** Remove only if the record is still of this revision. */
   readonly ifRevision?: number;
+}
+
+/** Where a new volume's content comes from, when it is no snapshot: what is cut off is taken back. */
+export interface Content {
+  readonly fill?: CreateContext["fill"];
+  readonly seed?: Seed | undefined;
 }

@@ -54,6 +54,15 @@ export function noLimits(name: VolumeName, pool: PoolName, able: readonly PoolNa
   );
 }
 
+/** What failed a creation, in the words of who asked for it. */
+export function tooSmallFor({ name, spec }: Volume, thrown: unknown): unknown {
+  return tooSmall(
+    thrown,
+    (held) =>
+      `Cannot create volume "${name}" with a limit of ${formatBytes(spec.sizeBytes ?? 0)}: what it starts from holds ${held}; choose a larger limit`,
+  );
+}
+
 /**
  * A driver's refusal of a limit that is less than what is held, in the words of who asked; anything else as it is.
  *

@@ -7,12 +7,12 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import { mergeSchedule } from "../core/schedule/schedule.ts";
-import { formatBytes } from "../core/size.ts";
 import { mergeLabels, type VolumeOptions } from "../core/volume/options.ts";
 import { DEFAULT_MODE, listDifferences, type Origin, planVolume } from "../core/volume/spec.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import { type Families, NOTHING_RENAMED } from "./families.ts";
+import type { ImageSeeds, Seed } from "./image-seeds.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
@@ -29,8 +29,14 @@ import {
 } from "./records.ts";
 import type { Trash } from "./trash.ts";
 import type { Work } from "./underway.ts";
-import type { CreateContext, RemoveOptions, VolumeChange } from "./volume-requests.ts";
-import { ensureRevision, ensureUnprotected, exists, noLimits, tooSmall } from "./volume-rules.ts";
+import type { Content, CreateContext, RemoveOptions, VolumeChange } from "./volume-requests.ts";
+import {
+  ensureRevision,
+  ensureUnprotected,
+  exists,
+  noLimits,
+  tooSmallFor,
+} from "./volume-rules.ts";
 
 /** What {@link Volumes} works with. */
 interface VolumesParts {
@@ -40,6 +46,7 @@ interface VolumesParts {
   readonly mounts: Mounts;
   readonly trash: Trash;
   readonly origins: Origins;
+  readonly seeds: ImageSeeds;
   readonly families: Families;
   readonly events: EventLog;
   readonly queue: KeyedQueue;
@@ -105,7 +112,11 @@ export class Volumes {
     signal: AbortSignal,
     context: CreateContext = {},
   ): Promise<Recorded<Volume>> {
-    const { from } = options;
+    const { from, fromImage: image, fromImagePath: path = "" } = options;
+    if (image !== undefined && (await this.find(name)) === undefined) {
+      const make = (seed: Seed) => this.#create(name, options, context, undefined, signal, seed);
+      return this.#parts.seeds.use({ image, path }, make, signal);
+    }
     const { author = "unknown" } = context;
     if (from === undefined) return this.#create(name, options, context, undefined, signal);
     const create = (origin: Origin) => this.#create(name, options, context, origin, signal);
@@ -118,12 +129,13 @@ export class Volumes {
     { branch, author = "unknown", fill }: CreateContext,
     origin: Origin | undefined,
     signal: AbortSignal,
+    seed?: Seed,
   ): Promise<Recorded<Volume>> {
     const { profiles, defaultPool, queue, clock } = this.#parts;
     return queue.run(name, async () => {
       const found = await this.#parts.records.findVolumeByName(name);
       const known = await profiles.tableFor(options, found?.value);
-      const plan = planVolume(options, known, defaultPool, origin);
+      const plan = planVolume(options, known, defaultPool, origin, seed);
       if (found !== undefined) {
         const differences = listDifferences(found.value, plan.spec);
         if (differences.length > 0) throw exists(name, differences);
@@ -147,7 +159,7 @@ export class Volumes {
         schedule: plan.schedule,
         status: { state: "creating" },
       };
-      return this.#make(volume, origin?.snapshot ?? null, fill, signal);
+      return this.#make(volume, origin?.snapshot ?? null, { fill, seed }, signal);
     });
   }
 
@@ -225,9 +237,7 @@ export class Volumes {
         return { value: volume, revision };
       }
       events.emit({
-        type: "volume.trashed",
-        level: "info",
-        subject: name,
+        ...{ type: "volume.trashed", level: "info", subject: name },
         message: `Volume "${name}" is in the trash; to get it back: lagan trash restore ${volume.id}`,
       });
       return { value: volume, revision };
@@ -246,7 +256,7 @@ export class Volumes {
       const origin = imported ? undefined : await this.#parts.origins.find(found.value);
       if (origin === undefined) {
         const why = imported
-          ? "its archive was cut off"
+          ? "what it was filled from was cut off"
           : "the snapshot that it starts from is gone";
         const failure = new Failure("aborted", why);
         await this.#undo(found, operation, failure, signal);
@@ -297,11 +307,12 @@ export class Volumes {
   async #make(
     volume: Volume,
     origin: Snapshot | null,
-    fill: CreateContext["fill"],
+    content: Content,
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
     const { records, operations, origins } = this.#parts;
-    const verb = fill === undefined ? "volume.create" : "volume.import";
+    const isOurs = content.fill === undefined && content.seed === undefined;
+    const verb = isOurs ? "volume.create" : "volume.import";
     const operation = operations.begin(verb, volume);
     const revision = await records.write(
       [
@@ -313,17 +324,13 @@ export class Volumes {
     const begun = { value: volume, revision };
     return operations.underway.run(operation, signal, async (work) => {
       try {
-        return await this.#finish(begun, origin, operation, work, fill);
+        return await this.#finish(begun, origin, operation, work, content);
       } catch (thrown) {
         await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
           const { name } = volume;
           this.#parts.log.warn("failed creation not taken back yet", { volume: name, cause });
         });
-        throw tooSmall(
-          thrown,
-          (held) =>
-            `Cannot create volume "${volume.name}" with a limit of ${formatBytes(volume.spec.sizeBytes ?? 0)}: what it starts from holds ${held}; choose a larger limit`,
-        );
+        throw tooSmallFor(volume, thrown);
       }
     });
   }
@@ -334,7 +341,7 @@ export class Volumes {
     origin: Snapshot | null,
     operation: VolumeOperation,
     work: Work,
-    fill?: CreateContext["fill"],
+    { fill, seed }: Content = {},
   ): Promise<Recorded<Volume>> {
     const { records, operations, pools, events } = this.#parts;
     const { signal, progress } = work;
@@ -344,19 +351,16 @@ export class Volumes {
     const driver = pools.get(volume.spec.pool);
     if (origin !== null) work.expect(driver, origin.layer);
     const parent = origin?.layer ?? null;
-    await driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal);
+    if (seed !== undefined) await seed.plant(volume, work);
+    else await driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal);
     await fill?.(volume, signal);
     const ready: Volume = { ...volume, status: { state: "ready" } };
     const revision = await records.write(
       [putVolume(ready), putOperation(operations.done(operation))],
-      {
-        unchanged: [begun],
-      },
+      { unchanged: [begun] },
     );
     events.emit({
-      type: "volume.created",
-      level: "info",
-      subject: volume.name,
+      ...{ type: "volume.created", level: "info", subject: volume.name },
       message: `Volume "${volume.name}" was created in pool "${volume.spec.pool}"`,
     });
     return { value: ready, revision };

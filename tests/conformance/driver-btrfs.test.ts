@@ -12,6 +12,7 @@ const TRAITS: DriverTraits = {
   layers: true,
   plainPaths: true,
   independentLayers: true,
+  rootedClones: true,
   instantUsage: true,
 };
 

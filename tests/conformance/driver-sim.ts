@@ -42,6 +42,10 @@ export function simFixture({ machine, root, make, mounted }: SimStorage): Driver
       }),
     unlink: (mount, path) =>
       reach(machine, mount, (root) => machine.start().files.remove(`${root}/${path}`)),
+    makeDirectory: (mount, path, mode) =>
+      reach(machine, mount, (root) =>
+        machine.start().files.makeDirectory(`${root}/${path}`, { mode }),
+      ),
     root: (mount) =>
       reach(machine, mount, async (root) => {
         const { files } = machine.start();

@@ -23,6 +23,8 @@ export interface DriverFixture {
   /** What was written so far is on the disk, as it is anyway after a while. */
   sync(mount: LayerMount): Promise<void>;
   unlink(mount: LayerMount, path: string): Promise<void>;
+  /** Makes a directory with this mode. Only where a driver has `rootedClones`. */
+  makeDirectory?(mount: LayerMount, path: string, mode: number): Promise<void>;
   /** The root of a layer as `stat` and `ls -A` see it. */
   root(mount: LayerMount): Promise<RootOwner & { readonly names: readonly string[] }>;
   /** The path at which the layer's root can be reached while `work` runs: mounted there, unless a bind does. */

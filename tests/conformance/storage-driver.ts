@@ -20,6 +20,7 @@ import {
 } from "./storage-driver-fixture.ts";
 import { storageDriverLayerTests } from "./storage-driver-layers.ts";
 import { storageDriverLimitTests } from "./storage-driver-limits.ts";
+import { storageDriverRootTests } from "./storage-driver-roots.ts";
 
 /** What one test gets: storage, and an open driver over it. */
 export interface Subject {
@@ -69,6 +70,7 @@ export function storageDriverConformance(name: string, harness: DriverHarness): 
     prepareTests(check);
     storageDriverLimitTests(check, harness);
     storageDriverLayerTests(check);
+    storageDriverRootTests(check);
     storageDriverContentTests(check, harness);
     lookTests(check, harness);
     storageDriverFaultTests(check, harness);

@@ -18,6 +18,7 @@ import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { LayerMount, StorageDriver } from "../../src/core/ports/storage-driver.ts";
 import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
+import { hostFiles } from "../../src/host/files.ts";
 import { hostKernel } from "../../src/host/kernel.ts";
 import type { Faults } from "../conformance/faults.ts";
 import type { DriverFixture, WriteOutcome } from "../conformance/storage-driver-fixture.ts";
@@ -163,6 +164,8 @@ export function diskFixture(storage: DiskStorage): DriverFixture {
       }),
     read: (mount, path) => reach(mount, (at) => readIfThere(join(at, path))),
     unlink: (mount, path) => reach(mount, (at) => unlink(join(at, path))),
+    makeDirectory: (mount, path, mode) =>
+      reach(mount, (at) => hostFiles.makeDirectory(join(at, path), { mode })),
     root: (mount) =>
       reach(mount, async (at) => {
         const { uid, gid, mode } = await stat(at);

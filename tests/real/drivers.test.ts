@@ -26,6 +26,7 @@ const BTRFS_TRAITS: DriverTraits = {
   layers: true,
   plainPaths: true,
   independentLayers: true,
+  rootedClones: true,
   instantUsage: true,
 };
 

@@ -99,6 +99,7 @@ export function formatVolume(volume: Volume, facts: VolumeFacts): WireVolume {
     branch: volume.branch,
     tip: volume.tip && shortId(volume.tip),
     from: volume.spec.from && shortId(volume.spec.from),
+    image: volume.spec.image ?? null,
     schedule: volume.schedule
       ? { every: formatEvery(volume.schedule.everyMs), keep: formatKeep(volume.schedule.keep) }
       : null,

@@ -10,6 +10,7 @@ import type { WireImage, WireRemovedImage } from "./image-resource.ts";
 /** Says images, with what they share; for the images of one answer. */
 export async function imageTeller(services: Services): Promise<(image: NamedImage) => WireImage> {
   const sharers = await sharersOf(services);
+  const volumes = (await services.volumes.list()).map(({ value }) => value);
   return (image) => {
     const title = titleOf(image);
     const layers = image.layers.map(({ chainId, diffId, sizeBytes }) => {
@@ -24,7 +25,7 @@ export async function imageTeller(services: Services): Promise<(image: NamedImag
       importedAt: formatTime(importedAt),
       sizeBytes: sum(layers),
       ownBytes: sum(own),
-      volumes: [],
+      volumes: volumes.filter(({ spec }) => spec.image?.id === id).map(({ name }) => name),
       layers,
       config: image.config,
       history: image.history,

@@ -32,6 +32,12 @@ export interface WireVolume {
   /** Short ids of the snapshots that its head stands on, and that it was made from. */
   readonly tip: string | null;
   readonly from: string | null;
+  /** The image that it was made from, as it was asked for, and the directory in it. */
+  readonly image: {
+    readonly reference: string;
+    readonly path: string;
+    readonly id: string | null;
+  } | null;
   /** When snapshots are taken by themselves, and which stay. */
   readonly schedule: { readonly every: string; readonly keep: string } | null;
   /** Where it stands; absent in listings. */

@@ -64,6 +64,10 @@ const volume = z.strictObject({
     .describe("Of what it is a branch; null: it is a volume of its own"),
   tip: z.string().nullable().describe("Id of the snapshot that its head stands on"),
   from: z.string().nullable().describe("Id of the snapshot that it was made from"),
+  image: z
+    .strictObject({ reference: z.string(), path: z.string(), id: z.string().nullable() })
+    .nullable()
+    .describe("The image that it was made from, as it was asked for, and the directory in it"),
   schedule: z.strictObject({ every: z.string(), keep: z.string() }).nullable(),
   scheduleStatus: z
     .strictObject({
@@ -250,7 +254,7 @@ export const CREATE_VOLUME: z.ZodType<CreateVolumeBody> = named(
     options: text
       .optional()
       .describe(
-        "As docker volume create -o: size, pool, profile, uid, gid, mode, protect, from, schedule, keep, label.KEY",
+        "As docker volume create -o: size, pool, profile, uid, gid, mode, protect, from, from-image, from-image-path, schedule, keep, label.KEY",
       ),
     labels: text.optional(),
     author: z.string().optional().describe("Who asks; shown with a protection"),

@@ -86,9 +86,10 @@ function formatVolume(volume: WireVolume, nowMs: number): string {
   ]);
 }
 
-function formatHistory({ name, tip, from, branch }: WireVolume): string {
+function formatHistory({ name, tip, from, image, branch }: WireVolume): string {
   const stands = tip === null ? "no snapshot yet" : `stands on ${tip}`;
-  const made = from === null ? "" : `, made from ${from}`;
+  const origin = image === null ? from : `/${image.path} of image ${image.reference}`;
+  const made = origin === null ? "" : `, made from ${origin}`;
   return `${stands}${made}${branch === null ? "" : ", a branch"}; see: lagan log ${name}`;
 }
 

@@ -19,6 +19,8 @@ export interface DriverTraits {
   readonly plainPaths: boolean;
   /** A layer can be removed while layers made from it stay. */
   readonly independentLayers: boolean;
+  /** `prepare` takes a directory of its parent as the new root (`from`), and no time that grows with the layer. Absent: no. */
+  readonly rootedClones?: true;
   /** `usage()` is read from the driver's books, not counted by walking the tree. */
   readonly instantUsage: boolean;
 }
@@ -69,6 +71,11 @@ export interface LayerCare {
 /** What a new active layer is to be. */
 export interface NewLayer extends LayerCare {
   readonly parent: LayerId | null;
+  /**
+   * Directory of the parent, relative, without links on the way, that becomes the root; absent: the parent's root. Only with
+   * `traits.rootedClones`. What lies beside it counts for the layer until {@link StorageDriver.trim} has removed it.
+   */
+  readonly root?: string;
   /** Most bytes of its content; null: no limit. */
   readonly sizeBytes: number | null;
   readonly owner: RootOwner;
@@ -169,6 +176,11 @@ export interface StorageDriver {
    *     the last half minute and has not reached the file system's books; never waits for the disk. Absent: `not_found`.
    */
   changedSince?(active: LayerId, since: LayerId, signal: AbortSignal): Promise<boolean>;
+  /**
+   * 21. With `traits.rootedClones`. Removes what an active layer has of its parent beside its root, and takes as long as that
+   *     is large. Nothing there, or absent: success. The layer may be mounted and written meanwhile.
+   */
+  trim?(layer: LayerId, signal: AbortSignal): Promise<void>;
   /** 19. Every whole layer once, in id order. */
   list(signal: AbortSignal): Promise<readonly LayerInfo[]>;
 }

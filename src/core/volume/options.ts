@@ -1,5 +1,6 @@
 import { Failure } from "../failure.ts";
 import { parseRef, type Ref } from "../history/ref.ts";
+import { parseReference } from "../image/reference.ts";
 import {
   type PoolName,
   type ProfileName,
@@ -27,6 +28,10 @@ export interface VolumeOptions {
   readonly keep?: Keep;
   /** What it starts from: a snapshot, or what a volume holds now. */
   readonly from?: Ref;
+  /** What it starts from: an image. */
+  readonly fromImage?: string;
+  /** Which directory of it, without slashes at its ends; empty: its root. */
+  readonly fromImagePath?: string;
   readonly labels: Labels;
 }
 
@@ -36,6 +41,8 @@ export const LABEL_LIMIT = 64;
 export const LABEL_KEY_LIMIT = 128;
 /** Longest label value, in characters. */
 export const LABEL_VALUE_LIMIT = 4096;
+/** Longest path in an image, in characters. */
+const IMAGE_PATH_LIMIT = 4000;
 
 /** Every option, in the order in which help and messages list them. */
 export const VOLUME_OPTION_NAMES = [
@@ -49,6 +56,8 @@ export const VOLUME_OPTION_NAMES = [
   "schedule",
   "keep",
   "from",
+  "from-image",
+  "from-image-path",
   "label.KEY",
 ] as const;
 
@@ -98,6 +107,10 @@ function parseOption(key: string, value: string): Omit<VolumeOptions, "labels"> 
       return { keep: parseKeep(value) };
     case "from":
       return { from: parseRef(value) };
+    case "from-image":
+      return { fromImage: parseImageText(value) };
+    case "from-image-path":
+      return { fromImagePath: parseImagePath(value) };
     case "branch":
       throw new Failure(
         "invalid_argument",
@@ -109,6 +122,20 @@ function parseOption(key: string, value: string): Omit<VolumeOptions, "labels"> 
         `Cannot use option ${quote(key)}: it is unknown; allowed are ${VOLUME_OPTION_NAMES.join(", ")}`,
       );
   }
+}
+
+/** A name, or an id or its beginning. */
+function parseImageText(value: string): string {
+  if (!/^(sha256:)?[0-9a-f]{4,64}$/.test(value)) parseReference(value);
+  return value;
+}
+
+function parseImagePath(value: string): string {
+  const parts = value.split("/").filter((part) => part !== "" && part !== ".");
+  if (!parts.includes("..") && !value.includes("\0") && value.length <= IMAGE_PATH_LIMIT) {
+    return parts.join("/");
+  }
+  throw refusedValue("from-image-path", value, 'a path in the image, without ".."');
 }
 
 function parseOwnerId(key: string, value: string): number {

@@ -1,5 +1,6 @@
 import { Failure } from "../failure.ts";
 import { type Snapshot, shortId } from "../history/snapshot.ts";
+import type { Digest } from "../image/digest.ts";
 import type { PoolName } from "../name.ts";
 import { mergeSchedule, type Schedule } from "../schedule/schedule.ts";
 import { formatBytes } from "../size.ts";
@@ -36,6 +37,7 @@ export function planVolume(
   profiles: ProfileTable,
   defaultPool: PoolName,
   origin?: Origin,
+  planted?: Planted,
 ): VolumePlan {
   const { profile: name } = options;
   const profile = name === undefined ? undefined : profiles.get(name);
@@ -48,6 +50,7 @@ export function planVolume(
   }
   const merged = { ...profile, ...options };
   ensureOriginal(options, origin);
+  ensurePlanted(options);
   return {
     spec: {
       sizeBytes: merged.sizeBytes ?? origin?.spec.sizeBytes ?? null,
@@ -57,11 +60,39 @@ export function planVolume(
       gid: (origin?.spec ?? merged).gid ?? null,
       mode: (origin?.spec ?? merged).mode ?? null,
       from: origin?.snapshot.id ?? null,
+      ...imageOf(options, planted),
     },
     labels: parseLabels({ ...profile?.labels, ...options.labels }),
     protect: merged.protect ?? false,
     schedule: mergeSchedule(null, merged),
   };
+}
+
+/** The image that a new volume starts from, and the owner and mode of its directory there. */
+export interface Planted {
+  readonly id: Digest;
+  readonly owner: Pick<VolumeSpec, "uid" | "gid" | "mode">;
+}
+
+/** Without `planted` only what is asked for: enough to compare with a volume that is there. */
+function imageOf(
+  { fromImage: reference, fromImagePath: path = "" }: VolumeOptions,
+  planted: Planted | undefined,
+): Pick<VolumeSpec, "image"> {
+  if (reference === undefined) return {};
+  return { ...planted?.owner, image: { reference, path, id: planted?.id ?? null } };
+}
+
+/** What comes from an image has the owner and the mode that it has there. */
+function ensurePlanted({ fromImage, fromImagePath, from, uid, gid, mode }: VolumeOptions): void {
+  const refuse = (what: string): Failure => new Failure("invalid_argument", `Cannot use ${what}`);
+  if (fromImage === undefined) {
+    if (fromImagePath !== undefined) throw refuse("from-image-path without from-image");
+    return;
+  }
+  if (from !== undefined) throw refuse("from-image with from: a volume starts from one of them");
+  if ((uid ?? gid ?? mode) === undefined) return;
+  throw refuse("uid, gid or mode with from-image: a volume has those of the image's directory");
 }
 
 /** A clone shares the bytes, and the root, of what it starts from. */
@@ -90,8 +121,10 @@ function ensureOriginal({ pool, ...options }: VolumeOptions, origin: Origin | un
 export function listDifferences(volume: Volume, asked: VolumeSpec): readonly string[] {
   const has = inWords(volume.spec);
   const wants = inWords(asked);
-  return Object.keys(has).flatMap((key) =>
-    has[key] === wants[key] ? [] : [`${key}: it has ${has[key]}, asked was ${wants[key]}`],
+  return Object.keys({ ...has, ...wants }).flatMap((key) =>
+    (has[key] ?? "another") === (wants[key] ?? "another")
+      ? []
+      : [`${key}: it has ${has[key] ?? "the image's"}, asked was ${wants[key] ?? "the image's"}`],
   );
 }
 
@@ -101,9 +134,16 @@ function inWords(spec: VolumeSpec): Readonly<Record<string, string>> {
     size: sizeBytes === null ? "no limit" : `${formatBytes(sizeBytes)} (${sizeBytes} bytes)`,
     pool: spec.pool,
     profile: spec.profile ?? "none",
-    uid: String(spec.uid ?? 0),
-    gid: String(spec.gid ?? 0),
-    mode: (spec.mode ?? DEFAULT_MODE).toString(8).padStart(4, "0"),
+    ...(spec.image ? {} : ownerInWords(spec)),
+    image: spec.image ? `/${spec.image.path} of ${spec.image.reference}` : "none",
     from: spec.from === null ? "nothing" : `snapshot ${shortId(spec.from)}`,
+  };
+}
+
+function ownerInWords({ uid, gid, mode }: VolumeSpec): Readonly<Record<string, string>> {
+  return {
+    uid: String(uid ?? 0),
+    gid: String(gid ?? 0),
+    mode: (mode ?? DEFAULT_MODE).toString(8).padStart(4, "0"),
   };
 }

@@ -27,7 +27,8 @@ export interface ImageOrigin {
   readonly reference: string;
   /** Below the image's root, without a slash at either end; empty: the root. */
   readonly path: string;
-  readonly id: Digest;
+  /** Null only in a request: which image it is, is found out when the volume is made. */
+  readonly id: Digest | null;
 }
 
 /** Who protected something from removal, and when. */

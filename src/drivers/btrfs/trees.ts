@@ -38,6 +38,7 @@ export class BtrfsTrees implements Trees {
       layers: true,
       plainPaths: true,
       independentLayers: true,
+      rootedClones: true,
       // Accounting costs the owner of a file system, so in somebody else's it waits for the first limit.
       instantUsage: place.ours,
     };

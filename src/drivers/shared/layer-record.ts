@@ -21,6 +21,8 @@ export interface LayerRecord {
   readonly committedFrom: LayerId | null;
   /** Name of the directory with its content, for a driver that keeps that elsewhere. */
   readonly content?: string;
+  /** Directory below the content that is the layer's root; absent: the content itself. */
+  readonly root?: string;
   /** A snapshot of it that is to get a record of its own: until then this one stands for both. */
   readonly snapshot?: PendingSnapshot;
 }
@@ -50,6 +52,7 @@ export function formatLayerRecord(record: LayerRecord): string {
 export function parseLayerRecord(id: LayerId, text: string): LayerRecord {
   const found = parseObject(text);
   const { format, kind, parent, sizeBytes, committedAs, committedFrom, content, snapshot } = found;
+  const { root } = found;
   if (
     format !== 1 ||
     (kind !== "active" && kind !== "view") ||
@@ -58,6 +61,7 @@ export function parseLayerRecord(id: LayerId, text: string): LayerRecord {
     !isIdOrNull(committedAs) ||
     !isIdOrNull(committedFrom) ||
     !(content === undefined || isContentName(content)) ||
+    !(root === undefined || isRoot(root)) ||
     !(snapshot === undefined || isPendingSnapshot(snapshot))
   ) {
     throw damaged(id);
@@ -69,6 +73,7 @@ export function parseLayerRecord(id: LayerId, text: string): LayerRecord {
     committedAs,
     committedFrom,
     ...(content !== undefined && { content }),
+    ...(root !== undefined && { root }),
     ...(snapshot !== undefined && { snapshot }),
   };
 }
@@ -107,6 +112,12 @@ function isIdOrNull(value: unknown): value is LayerId | null {
 /** A name that leads nowhere but into the directory of contents. */
 function isContentName(value: unknown): value is string {
   return typeof value === "string" && /^[0-9a-z]{1,16}$/.test(value);
+}
+
+/** A path that leads nowhere but down. */
+function isRoot(value: unknown): value is string {
+  const parts = typeof value === "string" ? value.split("/") : [""];
+  return !parts.some((part) => part === "" || part === "." || part === ".." || part.includes("\0"));
 }
 
 function isPendingSnapshot(value: unknown): value is PendingSnapshot {

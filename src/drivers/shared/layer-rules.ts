@@ -96,3 +96,18 @@ export function isInTheWay(thrown: unknown): thrown is Failure {
   const codes = ["failed_precondition", "permission_denied"];
   return thrown instanceof Failure && codes.includes(thrown.code);
 }
+
+/** For a directory of a parent as a root, where a clone has the parent's own. */
+export function hasNoRoots(): Failure {
+  return new Failure("unimplemented", "Cannot make a layer of a directory of its parent here");
+}
+
+/** @throws {Failure} `failed_precondition` for writing to a committed layer. */
+export function ensureMountable(
+  attempt: string,
+  { kind }: LayerInfo,
+  { readOnly }: { readonly readOnly: boolean },
+): void {
+  if (kind !== "committed" || readOnly) return;
+  throw new Failure("failed_precondition", `${attempt} for writing: it is committed`);
+}

@@ -1,4 +1,5 @@
 import type { LayerId } from "../../core/id.ts";
+import type { LayerInfo } from "../../core/ports/storage-driver.ts";
 import { ensureFits, isInTheWay } from "./layer-rules.ts";
 import type { Shelf, ShelvedLayer } from "./shelf.ts";
 import type { Trees } from "./trees.ts";
@@ -39,6 +40,21 @@ export class Settling {
     await shelf.rewriteRecord(info.id, { ...record, sizeBytes });
     await this.#trees.settle();
     await this.#end(shelf, info.id);
+  }
+
+  /** Sets the limit of a tree that was just made, for a layer. */
+  async limitNew(
+    content: string,
+    attempt: string,
+    { parent, sizeBytes }: Pick<LayerInfo, "parent" | "sizeBytes">,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.#trees.traits.sizeLimit === false || (parent ?? sizeBytes) === null) return;
+    if (parent !== null && sizeBytes !== null) {
+      await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
+    }
+    // Also to lift one: a copy can have that of the tree that its parent was once taken of.
+    await this.#trees.limit(content, sizeBytes);
   }
 
   /** Notes that {@link settle} is to follow. */

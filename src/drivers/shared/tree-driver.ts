@@ -15,12 +15,13 @@ import type {
 } from "../../core/ports/storage-driver.ts";
 import { KeptCommit } from "./kept-commit.ts";
 import { CONTENT_DIRECTORY, type LayerRecord, NEW_RECORD } from "./layer-record.ts";
+import { rootFrom, rootOf, trimContent } from "./layer-root.ts";
 import {
   ensureActive,
   ensureCanLayer,
   ensureCanLimit,
-  ensureFits,
   ensureFound,
+  ensureMountable,
   ensureSame,
   exists,
   hasNoLayers,
@@ -89,11 +90,10 @@ export class TreeDriver implements StorageDriver {
     signal.throwIfAborted();
     if (this.#shelf === undefined) return { state: "faulted", why: this.#closedBecause };
     const health = await this.#trees.health();
-    if (health.state !== "up") return health;
     const ids = this.#damaged.join(", ");
-    const damaged = `The record of these layers is damaged: ${ids}; restore them`;
-    const why = ids === "" ? this.#stuck : damaged;
-    return why === undefined ? health : { state: "warning", why };
+    const why =
+      ids === "" ? this.#stuck : `These layers have damaged records: ${ids}; restore them`;
+    return why === undefined || health.state !== "up" ? health : { state: "warning", why };
   }
 
   facts(): DriverFacts {
@@ -106,7 +106,7 @@ export class TreeDriver implements StorageDriver {
   }
 
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
-    const { parent, sizeBytes, owner, progress, kept } = options;
+    const { parent, sizeBytes, owner, progress, kept, root } = options;
     const attempt = `Cannot prepare layer ${layer}`;
     const shelf = await this.#up(signal);
     ensureCanLimit(attempt, this.traits, sizeBytes);
@@ -118,10 +118,11 @@ export class TreeDriver implements StorageDriver {
       await this.#settleNames();
       return;
     }
+    const rooted = await rootFrom(this.#files, this.traits, shelf, parent, root);
     await this.#make(
       shelf,
       layer,
-      { ...NEW_RECORD, parent, sizeBytes },
+      { ...NEW_RECORD, parent, sizeBytes, ...rooted },
       { kept },
       signal,
       async (content) => {
@@ -130,12 +131,7 @@ export class TreeDriver implements StorageDriver {
           const how = { readOnly: false, progress };
           await this.#copyParent(shelf, attempt, parent, content, how, signal);
         }
-        if (this.traits.sizeLimit === false || (parent ?? sizeBytes) === null) return;
-        if (parent !== null && sizeBytes !== null) {
-          await ensureFits(attempt, this.#trees, content, sizeBytes, signal);
-        }
-        // Also to lift one: a copy can have that of the tree that its parent was once taken of.
-        await this.#trees.limit(content, sizeBytes);
+        await this.#settling.limitNew(content, attempt, { parent, sizeBytes }, signal);
       },
     );
   }
@@ -155,7 +151,8 @@ export class TreeDriver implements StorageDriver {
       await this.#settleNames();
       return;
     }
-    const record: LayerRecord = { ...NEW_RECORD, kind: "view", parent };
+    const root = await rootFrom(this.#files, this.traits, shelf, parent);
+    const record: LayerRecord = { ...NEW_RECORD, kind: "view", parent, ...root };
     await this.#make(shelf, layer, record, care, signal, (content) =>
       this.#copyParent(shelf, attempt, parent, content, { readOnly: true }, signal),
     );
@@ -253,16 +250,13 @@ export class TreeDriver implements StorageDriver {
   ): Promise<readonly LayerMount[]> {
     const attempt = `Cannot mount layer ${layer}`;
     const shelf = await this.#up(signal);
-    const { info } = ensureFound(attempt, await this.#find(shelf, layer));
-    if (info.kind === "committed" && !options.readOnly) {
-      throw new Failure("failed_precondition", `${attempt} for writing: it is committed`);
-    }
+    const { info, record } = ensureFound(attempt, await this.#find(shelf, layer));
+    ensureMountable(attempt, info, options);
     const readOnly = options.readOnly || info.kind === "view";
-    if (this.#trees.mounts !== undefined) {
-      const sealed = info.kind !== "active";
-      return this.#trees.mounts(shelf.content(layer), { readOnly, sealed }, signal);
-    }
-    return [{ type: "bind", source: shelf.content(layer), options: readOnly ? ["ro"] : [] }];
+    const how = { readOnly, sealed: info.kind !== "active" };
+    const given = this.#trees.mounts?.(shelf.content(layer), how, signal);
+    const bind = { type: "bind", source: rootOf(shelf.content(layer), record) };
+    return given ?? [{ ...bind, options: readOnly ? ["ro"] : [] }];
   }
 
   async usage(layer: LayerId, signal: AbortSignal): Promise<LayerUsage> {
@@ -285,6 +279,11 @@ export class TreeDriver implements StorageDriver {
     ensureActive(attempt, await this.#find(shelf, active));
     ensureFound(attempt, await this.#find(shelf, since));
     return this.#trees.hasChanged?.(shelf.content(active), shelf.content(since)) ?? true;
+  }
+
+  async trim(layer: LayerId, signal: AbortSignal): Promise<void> {
+    const shelf = await this.#up(signal);
+    await trimContent(this.#files, shelf.content(layer), await this.#find(shelf, layer), signal);
   }
 
   async list(signal: AbortSignal): Promise<readonly LayerInfo[]> {
