@@ -97,7 +97,7 @@ async function main(): Promise<void> {
   const trees = { archive: hostArchive, treeDiff: hostTreeDiff };
   const rest = restApp({ services, ...trees, log, version: VERSION, signal: stop.signal, metrics });
   const onCall = () => shadows.engineCalled();
-  const graph = await buildGraph(services, config.runDir, log);
+  const graph = await buildGraph(services, { runDir: config.runDir, runtime, log });
   const faces = [volumeFace({ services }), graphFace({ graph, log })];
   const docker = dockerPluginApp({ faces, log, onActivate, onCall }, stop.signal);
   metrics.count(docker, "docker-plugin");

@@ -3,6 +3,7 @@ import { type ChainId, type Hold, type Holder, parseChainId } from "../core/laye
 import type { RunningDigest } from "../core/ports/digest.ts";
 import type { LayerTar } from "../core/ports/layer-tar.ts";
 import type { Log } from "../core/ports/log.ts";
+import type { Store } from "../core/ports/store.ts";
 import type { TreeChange, TreeDiff } from "../core/ports/tree-diff.ts";
 import type { GraphMounts } from "./graph-mounts.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
@@ -40,6 +41,8 @@ interface GraphParts {
   readonly mounts: GraphMounts;
   readonly queue: KeyedQueue;
   readonly sha256: () => RunningDigest;
+  /** Records that survive a restart of the daemon but not of the machine. */
+  readonly runtime: Store;
   readonly pools: Pools;
   readonly treeDiff: TreeDiff;
   readonly log: Log;
@@ -54,6 +57,8 @@ interface GraphParts {
  *    layers, known by the digests of their streams (OCI image spec: chain ID), are stored once.
  * 3. A stream that was broken off is never taken for a layer, though the engine sends the rest of it again: a layer takes
  *    one stream, and only from the process that made it.
+ * 4. A layer whose maker was never told that it is there is taken back at the next start: an engine that gets no answer gives
+ *    its name up, and asks for another.
  */
 export class Graph {
   readonly #parts: GraphParts;
@@ -64,6 +69,15 @@ export class Graph {
 
   constructor(parts: GraphParts) {
     this.#parts = parts;
+  }
+
+  /** Takes back what was being made when the daemon ended. Before it resolves no engine may ask. */
+  async open(): Promise<void> {
+    const { layers, runtime } = this.#parts;
+    for (const { key } of (await runtime.list(MAKING)).entries) {
+      await layers.release(active(key.slice(MAKING.length) as GraphId));
+      await runtime.txn([], [{ do: "delete", key }]);
+    }
   }
 
   /** An engine starts: whatever it had mounted before is known from the mount table alone. */
@@ -85,11 +99,9 @@ export class Graph {
       if (this.#find(id) !== undefined) {
         throw new Failure("already_exists", `Cannot make layer ${id}: it exists`);
       }
-      const size = sizeBytes === null ? {} : { sizeBytes };
-      await layers.prepare(
-        active(id),
-        { parent: below?.layer ?? null, ...size, data: { below: below?.chainId ?? null } },
-        signal,
+      const data = { below: below?.chainId ?? null };
+      await this.#noting(id, () =>
+        layers.prepare(active(id), { parent: below?.layer ?? null, sizeBytes, data }, signal),
       );
       this.#fresh.add(id);
     });
@@ -258,6 +270,17 @@ export class Graph {
     });
   }
 
+  /** Does `work`, which makes a layer, so that the next process knows of it if this one ends meanwhile. */
+  async #noting(id: GraphId, work: () => Promise<unknown>): Promise<void> {
+    const { runtime } = this.#parts;
+    await runtime.txn([], [{ do: "put", key: MAKING + id, value: "" }]);
+    try {
+      await work();
+    } finally {
+      await runtime.txn([], [{ do: "delete", key: MAKING + id }]);
+    }
+  }
+
   /** Undefined for a layer on one that was written by hand, or by a stream that nobody saw. */
   #chainOf({ parent, data }: Hold, diffId: string): ChainId | undefined {
     if (parent === null) return parseChainId(diffId);
@@ -283,6 +306,9 @@ export class Graph {
     return this.#parts.queue.run(`graph/${id}`, work);
   }
 }
+
+/** Keys of what is being made, in the runtime store. */
+const MAKING = "graph/making/";
 
 /** Who holds a layer that never changes any more. */
 function committed(id: GraphId): Holder {
