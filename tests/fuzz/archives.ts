@@ -17,7 +17,8 @@ const value = near("1", "0", "a/b", "../up", "1.5", "-1", "user::rw-", "BINARY",
 const record = fc
   .tuple(keyword, value)
   .filter(([word]) => word !== "" && !word.includes("=") && word !== "__proto__");
-const header: fc.Arbitrary<Header> = fc.record(
+/** A header with anything in it. */
+export const header: fc.Arbitrary<Header> = fc.record(
   {
     name,
     type: fc.oneof(
@@ -43,20 +44,24 @@ const plain: fc.Arbitrary<Header> = fc.record({
   link: fc.constantFrom("way", "way/in", "d", "/x", ".."),
 });
 /** Entries, some with a byte changed or a piece cut out. */
-const archive = fc
-  .tuple(
-    fc.array(fc.oneof(header, plain, plain), { maxLength: 6 }),
-    fc.option(fc.tuple(fc.nat(), fc.nat(255)), { freq: 4 }),
-    fc.option(fc.tuple(fc.nat(), fc.nat(1024)), { freq: 4 }),
-    fc.boolean(),
-  )
-  .map(([headers, changed, cut, ended]) => {
-    const whole = Buffer.concat([...headers.map(entry), ended ? END : Buffer.alloc(0)]);
-    if (changed !== null && whole.length > 0) whole[changed[0] % whole.length] = changed[1];
-    if (cut === null) return whole;
-    const at = cut[0] % (whole.length + 1);
-    return Buffer.concat([whole.subarray(0, at), whole.subarray(at + cut[1])]);
-  });
+export function damaged(entries: fc.Arbitrary<readonly Header[]>): fc.Arbitrary<Buffer> {
+  return fc
+    .tuple(
+      entries,
+      fc.option(fc.tuple(fc.nat(), fc.nat(255)), { freq: 4 }),
+      fc.option(fc.tuple(fc.nat(), fc.nat(1024)), { freq: 4 }),
+      fc.boolean(),
+    )
+    .map(([headers, changed, cut, ended]) => {
+      const whole = Buffer.concat([...headers.map(entry), ended ? END : Buffer.alloc(0)]);
+      if (changed !== null && whole.length > 0) whole[changed[0] % whole.length] = changed[1];
+      if (cut === null) return whole;
+      const at = cut[0] % (whole.length + 1);
+      return Buffer.concat([whole.subarray(0, at), whole.subarray(at + cut[1])]);
+    });
+}
+
+const archive = damaged(fc.array(fc.oneof(header, plain, plain), { maxLength: 6 }));
 
 /** What passes the gate; undefined: it is refused. */
 function pass(bytes: Uint8Array, pieceBytes: number): Buffer | undefined {

@@ -16,6 +16,7 @@ import { parseMountInfo } from "../../src/host/mountinfo.ts";
 import { ARCHIVE_PROPERTIES } from "./archives.ts";
 import { DOOR_PROPERTIES } from "./doors.ts";
 import { IMAGE_PROPERTIES } from "./images.ts";
+import { LAYER_PROPERTIES } from "./layer-tars.ts";
 import { type Property, parsed } from "./property.ts";
 import { anyText, near, nearJson, objectNear } from "./texts.ts";
 
@@ -223,5 +224,6 @@ export const PROPERTIES: Readonly<Record<string, Property>> = {
   }),
   ...DOOR_PROPERTIES,
   ...ARCHIVE_PROPERTIES,
+  ...LAYER_PROPERTIES,
   ...IMAGE_PROPERTIES,
 };

@@ -27,7 +27,10 @@ export function parsePax(payload: Uint8Array, at: number): PaxRecords {
     const record = payload.subarray(start + space + 1, end - 1);
     const equals = record.indexOf(EQUALS);
     if (end > payload.length || equals < 1 || payload[end - 1] !== NEWLINE) throw damaged();
-    records.set(textOf(record.subarray(0, equals)), record.subarray(equals + 1));
+    const keyword = textOf(record.subarray(0, equals));
+    // Whoever ends it there reads another.
+    if (keyword.includes("\0")) throw damaged();
+    records.set(keyword, record.subarray(equals + 1));
     start = end;
   }
   return records;
