@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostLayerTar } from "../../src/host/layer-tar.ts";
+import { command } from "./host-machine.ts";
 import { LayerDisk, type LayerDiskType } from "./layer-disk.ts";
 import { layerTarConformance } from "./layer-tar.ts";
 import { takeSteps, treeSteps } from "./layer-tree.ts";
@@ -71,7 +72,7 @@ describe.each(TYPES)("LayerTar on %s", (type) => {
       const tree = disk.directory();
       makeRichTree(tree);
       // ACLs are texts for GNU tar, which engines pass over, and which none of them writes.
-      execFileSync("setfacl", ["--recursive", "--remove-all", "--remove-default", tree]);
+      await command("setfacl", "--recursive", "--remove-all", "--remove-default", tree);
       const wanted = describeTree(tree);
       const written = disk.directory();
       execFileSync("tar", [

@@ -5,12 +5,15 @@ import { writeFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { hostLayerTar } from "../../src/host/layer-tar.ts";
+import { command } from "../conformance/host-machine.ts";
 import { LayerDisk } from "../conformance/layer-disk.ts";
 import { type TreeStep, takeSteps, treeSteps } from "../conformance/layer-tree.ts";
 import { describeTree } from "../conformance/rich-tree.ts";
 
 /* Layers of ours in containerd's hands, and its in ours: a daemon of the test's own, on its built-in overlayfs snapshotter. */
 
+const CONTAINERD = "containerd";
+const CTR = "ctr";
 const RUNS = 6;
 const ALL = { tarBytes: null };
 const { signal } = new AbortController();
@@ -32,7 +35,7 @@ beforeAll(async () => {
   ];
   writeFileSync(`${home}/config.toml`, config.join("\n"));
   const argv = ["--config", `${home}/config.toml`, "--log-level", "error"];
-  daemon = spawn("containerd", argv, { stdio: "ignore" });
+  daemon = spawn(CONTAINERD, argv, { stdio: "ignore" });
   for (let tries = 0; !existsSync(`${home}/c.sock`) || !isUp(); tries++) {
     if (tries > 200 || daemon.exitCode !== null) throw new Error("containerd does not start");
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -48,7 +51,7 @@ afterAll(async () => {
 
 function ctr(...argv: readonly string[]): Buffer {
   const all = ["--address", `${home}/c.sock`, ...argv];
-  return execFileSync("ctr", all, {
+  return execFileSync(CTR, all, {
     maxBuffer: 256 * 1024 ** 2,
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -146,7 +149,7 @@ it("containerd unpacks our layers to the same trees, and we apply its", async ()
     try {
       expect(kept(describeTree(view))).toEqual(wanted);
     } finally {
-      execFileSync("umount", [view]);
+      await command("umount", view);
     }
     const theirs = ctr(
       "snapshots",
