@@ -31,7 +31,13 @@ import { hostKernel } from "../host/kernel.ts";
 import { hostLayerTar } from "../host/layer-tar.ts";
 import { openLog } from "../host/log.ts";
 import { systemRandom } from "../host/random.ts";
-import { activatedSockets, listenOnFd, listenOnPath, type SocketAccess } from "../host/sockets.ts";
+import {
+  activatedSockets,
+  listenOnFd,
+  listenOnPath,
+  type SocketAccess,
+  socketPathOf,
+} from "../host/sockets.ts";
 import { hostTreeDiff } from "../host/tree-diff.ts";
 import { buildNode, DRIVER_NAME, type ImagePorts } from "../services/node.ts";
 import type { Services } from "../services/services.ts";
@@ -48,7 +54,7 @@ const END_TIMEOUT_MS = 15_000;
  * all of it is sure; whoever connects earlier is held by systemd's socket and waits.
  */
 async function main(): Promise<void> {
-  const { file, overrides } = parseArguments();
+  const { file, overrides, csiEndpoint } = parseArguments();
   const config = await readConfig(file, overrides);
   const log = openLog(config.logLevel, traceId);
   const stop = new AbortController();
@@ -118,7 +124,8 @@ async function main(): Promise<void> {
       },
     ),
   ]);
-  doors.push(await openCsi(services, config, log, stop.signal));
+  const csiPath = csiEndpoint ? socketPathOf(csiEndpoint) : join(config.runDir, "csi.sock");
+  doors.push(await openCsi(services, config, csiPath, log, stop.signal));
   log.info("ready", { stateDir: config.stateDir, pools: services.pools.names() });
   flushCompileCache();
   await housekeeping.run(stop.signal);
@@ -134,7 +141,8 @@ async function main(): Promise<void> {
 /** Its code is loaded with the first client. */
 function openCsi(
   services: Services,
-  { csi, defaultPool, runDir }: Config,
+  { csi, defaultPool }: Config,
+  path: string,
   log: Log,
   signal: AbortSignal,
 ): Promise<() => Promise<void>> {
@@ -145,7 +153,7 @@ function openCsi(
     const parts = { services, settings, defaultPool, version: VERSION, log, signal };
     return csiServices({ ...parts, giveToGroup, realDirectory });
   }, log);
-  return openDoor(door, "csi", join(runDir, "csi.sock"), { mode: 0o600 });
+  return openDoor(door, "csi", path, { mode: 0o600 });
 }
 
 /** The directory without symbolic links; undefined when there is none. */
@@ -206,7 +214,11 @@ function httpDoor(app: FastifyInstance): Door {
   };
 }
 
-function parseArguments(): { file: string | undefined; overrides: ConfigOverrides } {
+function parseArguments(): {
+  file: string | undefined;
+  overrides: ConfigOverrides;
+  csiEndpoint: string | undefined;
+} {
   const path = (name: string, environment: string, what: string): Option =>
     new Option(`--${name} <path>`, what).env(environment);
   const command = new Command("lagand")
@@ -222,6 +234,12 @@ function parseArguments(): { file: string | undefined; overrides: ConfigOverride
         "where Docker looks for plugins (default: /run/docker/plugins)",
       ),
     )
+    .addOption(
+      new Option(
+        "--csi-endpoint <unix:///path>",
+        "socket for CSI clients (default: csi.sock in the run directory)",
+      ).env("CSI_ENDPOINT"),
+    )
     .option("--engine <unix://path...>", "engine to ask about containers; again for more")
     .addOption(
       new Option("--log-level <level>", "how much to log").choices([
@@ -232,10 +250,12 @@ function parseArguments(): { file: string | undefined; overrides: ConfigOverride
       ]),
     )
     .parse();
-  const { config, stateDir, runDir, dockerPluginDir, engine, logLevel } = command.opts();
+  const { config, stateDir, runDir, dockerPluginDir, csiEndpoint, engine, logLevel } =
+    command.opts();
   const given = { stateDir, runDir, dockerPluginDir, engines: engine, logLevel };
   return {
     file: config,
+    csiEndpoint,
     overrides: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   };
 }

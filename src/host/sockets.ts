@@ -64,6 +64,18 @@ export async function listenOnPath(
   return () => rm(path, { force: true });
 }
 
+/**
+ * The path of a socket as clients of CSI spell it: `unix:///p` (the specification), `unix:/p`, `unix://p` and `/p`.
+ *
+ * @throws {Failure} `invalid_argument` for anything else.
+ */
+export function socketPathOf(endpoint: string): string {
+  if (/^(unix:)?\/+[^/]/.test(endpoint) && !endpoint.includes("\0")) {
+    return endpoint.replace(/^(unix:)?\/+/, "/");
+  }
+  throw new Failure("invalid_argument", "Cannot listen on the endpoint: give unix:///PATH");
+}
+
 /** Listens with `server` on a socket that is open already. */
 export function listenOnFd(server: Server, fd: number): Promise<void> {
   return listen(server, { fd });
