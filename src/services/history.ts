@@ -2,6 +2,7 @@ import { Failure } from "../core/failure.ts";
 import { pickSnapshot, type Ref } from "../core/history/ref.ts";
 import type { Snapshot } from "../core/history/snapshot.ts";
 import type { VolumeId } from "../core/id.ts";
+import { lastMade } from "../core/last-made.ts";
 import type { VolumeName } from "../core/name.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { Recorded, Records } from "./records.ts";
@@ -15,6 +16,7 @@ export interface Found {
 /** The history of volumes, as the store tells it. Pools are never asked. */
 export class History {
   readonly #records: Records;
+  readonly #join = lastMade(join);
 
   constructor(records: Records) {
     this.#records = records;
@@ -45,19 +47,10 @@ export class History {
     return this.#ready((await this.line(line)).value.id);
   }
 
-  /** Every ready one of every ready volume, by volume, oldest first. */
+  /** Every ready one of every ready volume, by volume, oldest first: the same list until something changes. */
   async listAll(): Promise<readonly Found[]> {
-    const records = this.#records;
-    const volumes = await records.listVolumes();
-    const lines = new Map(
-      volumes.flatMap((line) =>
-        line.value.status.state === "ready" ? [[line.value.id, line] as const] : [],
-      ),
-    );
-    return (await records.listSnapshots()).flatMap((snapshot) => {
-      const line = lines.get(snapshot.value.volume);
-      return line !== undefined && isReady(snapshot) ? [{ line, snapshot }] : [];
-    });
+    const volumes = await this.#records.listVolumes();
+    return this.#join(volumes, await this.#records.listSnapshots());
   }
 
   /**
@@ -125,6 +118,21 @@ export class History {
 /** The volume that a line belongs to: itself, unless it is a branch. */
 export function rootOf(line: Volume): VolumeId {
   return line.branch?.of ?? line.id;
+}
+
+function join(
+  volumes: readonly Recorded<Volume>[],
+  snapshots: readonly Recorded<Snapshot>[],
+): readonly Found[] {
+  const lines = new Map(
+    volumes.flatMap((line) =>
+      line.value.status.state === "ready" ? [[line.value.id, line] as const] : [],
+    ),
+  );
+  return snapshots.flatMap((snapshot) => {
+    const line = lines.get(snapshot.value.volume);
+    return line !== undefined && isReady(snapshot) ? [{ line, snapshot }] : [];
+  });
 }
 
 function isReady({ value }: Recorded<Snapshot>): boolean {

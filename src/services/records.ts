@@ -1,6 +1,7 @@
 import { Failure } from "../core/failure.ts";
 import type { Snapshot } from "../core/history/snapshot.ts";
 import type { OperationId, QuietId, SnapshotId, VolumeId } from "../core/id.ts";
+import { lastMade } from "../core/last-made.ts";
 import type { PoolName, ProfileName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { PoolRecord } from "../core/pool/pool.ts";
@@ -38,7 +39,8 @@ export class Records {
   /** Of what listings are made of; sound while this object is the only writer of its keys. */
   readonly #volumes: RecordMirror<Volume>;
   readonly #snapshots: RecordMirror<Snapshot>;
-  #byVolume: SnapshotsByVolume = { of: [], groups: new Map() };
+  readonly #byVolume = lastMade(groupByVolume);
+  readonly #readyByName = lastMade(readyByName);
 
   constructor(store: Store) {
     this.#store = store;
@@ -61,6 +63,11 @@ export class Records {
     return this.#volumes.list();
   }
 
+  /** Those that are there to be used, by name. */
+  async listReadyVolumes(): Promise<readonly Recorded<Volume>[]> {
+    return this.#readyByName(await this.listVolumes());
+  }
+
   async findPool(name: PoolName): Promise<PoolRecord | undefined> {
     return decode<PoolRecord>(await this.#store.get(POOLS + name))?.value;
   }
@@ -77,10 +84,7 @@ export class Records {
   async listSnapshots(volume?: VolumeId): Promise<readonly Recorded<Snapshot>[]> {
     const all = await this.#snapshots.list();
     if (volume === undefined) return all;
-    if (this.#byVolume.of !== all) {
-      this.#byVolume = { of: all, groups: groupByVolume(all) };
-    }
-    return this.#byVolume.groups.get(volume) ?? [];
+    return this.#byVolume(all).get(volume) ?? [];
   }
 
   async findOperation(id: OperationId): Promise<Operation | undefined> {
@@ -191,10 +195,10 @@ export class Records {
 
 type Entry = Pick<StoreEntry, "key" | "value" | "modRevision">;
 
-/** The snapshots of one listing by their volumes. */
-interface SnapshotsByVolume {
-  readonly of: readonly Recorded<Snapshot>[];
-  readonly groups: ReadonlyMap<VolumeId, readonly Recorded<Snapshot>[]>;
+function readyByName(all: readonly Recorded<Volume>[]): readonly Recorded<Volume>[] {
+  return all
+    .filter(({ value }) => value.status.state === "ready")
+    .sort((a, b) => (a.value.name < b.value.name ? -1 : 1));
 }
 
 function groupByVolume(

@@ -19,8 +19,9 @@ const SAMPLE_CONCURRENCY = 8;
 /** How many snapshots one {@link Usage.sample} measures again, those longest ago first. */
 const SNAPSHOTS_A_SAMPLE = 500;
 
-/** How many snapshots a listing measures that are new to it. */
+/** How many snapshots a listing measures that are new to it, and when it begins no more, in milliseconds. */
 const FILL_LIMIT = 100;
+const FILL_MS = 20;
 
 /** A snapshot, and the pool that it lies in. */
 export interface PlacedSnapshot {
@@ -109,20 +110,29 @@ export class Usage {
     );
   }
 
-  /** For a listing: measures those of pools that keep books that were never measured, {@link FILL_LIMIT} at most. */
+  /**
+   * For a listing: measures some of pools that keep books that were never measured, as many as take no time that
+   * anybody notices. The rest is for {@link sample}.
+   */
   async fill(snapshots: readonly PlacedSnapshot[], signal: AbortSignal): Promise<void> {
     const fresh = snapshots.filter(
       ({ pool, snapshot }) => this.ofSnapshot(snapshot.id) === undefined && this.#keepsBooks(pool),
     );
     const some = fresh.slice(0, FILL_LIMIT).map((one) => () => this.measureSnapshot(one, signal));
-    await this.#do(some, signal);
+    const { clock } = this.#parts;
+    const until = clock.monotonic() + FILL_MS;
+    await this.#do(some, signal, () => clock.monotonic() < until);
   }
 
-  async #do(tasks: readonly (() => Promise<unknown>)[], signal: AbortSignal): Promise<void> {
+  async #do(
+    tasks: readonly (() => Promise<unknown>)[],
+    signal: AbortSignal,
+    goesOn: () => boolean = () => true,
+  ): Promise<void> {
     const next = tasks.values();
     const work = async (): Promise<void> => {
       for (const measure of next) {
-        if (signal.aborted) return;
+        if (signal.aborted || !goesOn()) return;
         await measure().catch((thrown: unknown) => {
           this.#parts.log.debug("not measured", { error: thrown });
         });

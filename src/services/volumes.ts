@@ -92,11 +92,8 @@ export class Volumes {
   }
 
   /** Every ready volume, by name. Answered from the store alone. */
-  async list(): Promise<readonly Recorded<Volume>[]> {
-    const all = await this.#parts.records.listVolumes();
-    return all
-      .filter(({ value }) => value.status.state === "ready")
-      .sort((a, b) => (a.value.name < b.value.name ? -1 : 1));
+  list(): Promise<readonly Recorded<Volume>[]> {
+    return this.#parts.records.listReadyVolumes();
   }
 
   /**

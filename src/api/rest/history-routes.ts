@@ -2,6 +2,7 @@ import { Failure } from "../../core/failure.ts";
 import { lineName, parseLineName, parseRef } from "../../core/history/ref.ts";
 import { parseAuthor, parseMessage, parsePointName } from "../../core/history/snapshot.ts";
 import type { SnapshotId } from "../../core/id.ts";
+import { lastMade } from "../../core/last-made.ts";
 import { parseVolumeName, type VolumeName } from "../../core/name.ts";
 import type { Found } from "../../services/history.ts";
 import type { Services } from "../../services/services.ts";
@@ -31,7 +32,7 @@ import {
   TRASHED_SNAPSHOT,
   TRASHED_SNAPSHOT_PAGE,
 } from "./history-schema.ts";
-import { takePage } from "./page.ts";
+import { inOrder, takePage } from "./page.ts";
 import { NO_QUERY, PAGE_QUERY } from "./query.ts";
 import { ensureIfMatch, type RestRequest, type Route, route } from "./route.ts";
 import { VOLUME } from "./schema.ts";
@@ -164,6 +165,7 @@ function groupRoute(services: Services): Route {
 function logRoutes(services: Services): readonly Route[] {
   const { history } = services;
   const at = ({ snapshot: { value } }: Found): string => newestFirst(value.createdAt, value.id);
+  const newestOfAll = lastMade((all: readonly Found[]) => inOrder(all, at));
   return [
     route({
       ...{
@@ -174,8 +176,7 @@ function logRoutes(services: Services): readonly Route[] {
       ...{ query: PAGE_QUERY, body: null, answers: { 200: SNAPSHOT_PAGE }, fails: ["not_found"] },
       work: async (request, signal) => {
         const { tip } = (await history.line(nameIn(request))).value;
-        const log = [...(await history.log(nameIn(request)))];
-        log.sort((a, b) => (at(a) < at(b) ? -1 : 1));
+        const log = inOrder(await history.log(nameIn(request)), at);
         const page = takePage(log, at, request.query);
         return { body: { ...page, items: await tell(services, page.items, signal, tip) } };
       },
@@ -184,8 +185,7 @@ function logRoutes(services: Services): readonly Route[] {
       ...{ method: "GET", path: "/v1/snapshots", does: "Lists every snapshot, newest first." },
       ...{ query: PAGE_QUERY, body: null, answers: { 200: SNAPSHOT_PAGE }, fails: [] },
       work: async ({ query }, signal) => {
-        const all = [...(await history.listAll())].sort((a, b) => (at(a) < at(b) ? -1 : 1));
-        const page = takePage(all, at, query);
+        const page = takePage(newestOfAll(await history.listAll()), at, query);
         return { body: { ...page, items: await tell(services, page.items, signal) } };
       },
     }),

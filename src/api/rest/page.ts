@@ -21,9 +21,24 @@ export function takePage<T>(
   return { items: page, nextPageToken: more ? formatToken(keyOf(last)) : null };
 }
 
+/** `items` in the order of their keys. Each key is made once: making them is most of what sorting 10,000 takes. */
+export function inOrder<T>(items: readonly T[], keyOf: (item: T) => string): readonly T[] {
+  const keyed = items.map((item) => ({ item, key: keyOf(item) }));
+  keyed.sort((a, b) => (a.key < b.key ? -1 : 1));
+  return keyed.map(({ item }) => item);
+}
+
+/** Found by halving. */
 function firstAfter<T>(items: readonly T[], keyOf: (item: T) => string, after: string): number {
-  const index = items.findIndex((item) => keyOf(item) > after);
-  return index === -1 ? items.length : index;
+  let start = 0;
+  let end = items.length;
+  while (start < end) {
+    const middle = Math.floor((start + end) / 2);
+    const item = items[middle];
+    if (item !== undefined && keyOf(item) > after) end = middle;
+    else start = middle + 1;
+  }
+  return start;
 }
 
 function formatToken(key: string): string {
