@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { WireProfile } from "../api/rest/client.ts";
+import { formatBytes, parseSizeBytes } from "../core/size.ts";
 import type { Context } from "./context.ts";
 import {
   addListingOptions,
@@ -57,7 +58,7 @@ function lsCommand(context: Context): Command {
   const listing: Listing<WireProfile> = {
     fields: {
       Name: { head: "NAME", text: ({ name }) => name },
-      Size: { head: "SIZE", text: option("size") },
+      Size: { head: "SIZE", text: ({ options }) => sizeOf(options["size"]) },
       Pool: { head: "POOL", text: option("pool") },
       Every: { head: "EVERY", text: option("schedule") },
       Keep: { head: "KEEP", text: option("keep") },
@@ -107,9 +108,16 @@ function rmCommand(context: Context): Command {
 function formatProfile({ name, options, createdAt }: WireProfile): string {
   return formatDetails([
     ["Name", name],
-    ...Object.entries(options).map(([key, value]) => [key, value] as const),
+    ...Object.entries(options).map(
+      ([key, value]) => [key, key === "size" ? sizeOf(value) : value] as const,
+    ),
     ["Created", createdAt ?? "in lagan.yaml"],
   ]);
+}
+
+/** As people read it: what is kept are bytes. */
+function sizeOf(size: string | undefined): string {
+  return size === undefined ? "" : formatBytes(parseSizeBytes(size));
 }
 
 function formatOptions({ options }: WireProfile): string {

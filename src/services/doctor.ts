@@ -99,6 +99,15 @@ export class Doctor {
             "For real use give it a disk: pools: { fast: { driver: btrfs, device: /dev/DISK } } in lagan.yaml.",
         });
       }
+      if (facts["reflink"] === false) {
+        found.push({
+          level: "warn",
+          check,
+          saw: `it lies on ${facts["fileSystem"]}, which cannot share the bytes of a file: the first write to a file of an earlier snapshot ${facts["firstWrite"]}`,
+          advice:
+            "A container waits for that: of 1 GiB 583 ms on ext4, 0.6 ms on XFS. Put the pool on XFS or btrfs, or use driver btrfs.",
+        });
+      }
       if (space !== null && space.availableBytes < space.totalBytes * LOW_ROOM) {
         found.push({
           level: "warn",

@@ -1,5 +1,5 @@
 import { Failure } from "../core/failure.ts";
-import { formatRef, type Ref } from "../core/history/ref.ts";
+import type { Ref } from "../core/history/ref.ts";
 import {
   type Consistency,
   type PointName,
@@ -260,9 +260,9 @@ export class Snapshots {
    */
   async remove(ref: Ref, signal: AbortSignal): Promise<Recorded<Snapshot>> {
     const { line, snapshot } = await this.#parts.history.get(ref);
-    const { protection } = snapshot.value;
+    const { protection, name, id } = snapshot.value;
     if (protection !== null) {
-      const shown = formatRef(ref);
+      const shown = `${ref.volume}@${name ?? shortId(id)}`;
       throw new Failure(
         "failed_precondition",
         `Cannot remove snapshot "${shown}": it is protected, by ${protection.by} at ${formatMinute(protection.at)}; first: lagan snapshot set ${shown} --no-protect`,

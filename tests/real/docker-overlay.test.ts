@@ -30,4 +30,12 @@ describe("a volume of layers", () => {
     expect((await run("copy", "cat /v/one /v/directory/two")).stdout).toBe("one\ntwo\n");
     expect(await lagan("snapshot", "ls", "copy")).not.toContain(snapshot);
   });
+
+  it("is told by the doctor where the file system makes its first write to a file a copy of all of it", async () => {
+    const { facts } = (await shared.host.lagand.get("/v1/pools/default")) as {
+      facts: { reflink: boolean };
+    };
+    const { stdout } = await shared.host.lagan("doctor");
+    expect(/the first write to a file .* copies the whole file/.test(stdout)).toBe(!facts.reflink);
+  });
 });

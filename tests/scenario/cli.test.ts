@@ -222,6 +222,11 @@ describe("volume", () => {
     await fill("data", 1024 ** 2);
     const [taken = ""] = await lines("snapshot", "create", "data");
     await fill("data", 2 * 1024 ** 2);
+    await lines("snapshot", "create", "data", "--name", "before");
+    const du = await lines("volume", "du");
+    expect(du.filter((line) => line.startsWith("  data@before "))).toHaveLength(1);
+    await lines("snapshot", "rm", "data@before");
+    await lines("trash", "empty", "-f");
     expect(await lines("volume", "du")).toEqual([
       `NAME${" ".repeat(18)}LIMIT   USED    OWN     SHARED   WOULD FREE   WHERE`,
       `data${" ".repeat(18)}none    2 MiB   2 MiB   0 B      3 MiB`,
@@ -229,6 +234,12 @@ describe("volume", () => {
       "",
       "1 volume holds 2 MiB; 1 snapshot alone: 1 MiB",
     ]);
+  });
+
+  it("profiles are shown with sizes as people read them", async () => {
+    await lines("profile", "create", "db", "--size", "10G", "--every", "15m");
+    expect((await lines("profile", "ls"))[1]).toMatch(/^db +10 GiB +15m/);
+    expect((await lines("profile", "inspect", "db")).join("\n")).toMatch(/^size +10 GiB$/m);
   });
 
   it("inspect shows where a schedule stands, and what would be lost", async () => {

@@ -41,7 +41,7 @@ async function accountsOf(
     snapshots: (byLine.get(line.id) ?? []).map(({ snapshot }) => {
       return accountOf(
         snapshot,
-        `${line.name.split("@")[0]}@${shortId(snapshot.id)}`,
+        `${line.name.split("@")[0]}@${snapshot.name ?? shortId(snapshot.id)}`,
         usage.ofSnapshot(snapshot.id),
       );
     }),
