@@ -7,7 +7,7 @@ it("is all defaults when empty", () => {
     stateDir: "/var/lib/lagan",
     runDir: "/run/lagan",
     dockerPluginDir: "/run/docker/plugins",
-    csi: { node: undefined, maxVolumes: 0, health: false },
+    csi: { node: undefined, maxVolumes: 0, health: false, expandBy: "controller" },
     defaultPool: "default",
     pools: [{ name: "default", driver: "auto", options: {} }],
     layersPool: null,

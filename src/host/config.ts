@@ -34,6 +34,8 @@ export interface Config {
     readonly maxVolumes: number;
     /** Also the calls that only version 1.13 has. */
     readonly health: boolean;
+    /** Who is asked for more room: any node's daemon, or the one of the volume's node only. */
+    readonly expandBy: "controller" | "node";
   };
 }
 
@@ -74,6 +76,7 @@ const SCHEMA = z.strictObject({
         .regex(/^\d{1,9}$/, "must be a number")
         .default("0"),
       health: z.enum(["true", "false"]).default("false"),
+      expandBy: z.enum(["controller", "node"]).default("controller"),
     })
     .prefault({}),
 });
@@ -156,6 +159,7 @@ export function parseConfig(text: string): Config {
       node: data.csi.node,
       maxVolumes: Number(data.csi.maxVolumes),
       health: data.csi.health === "true",
+      expandBy: data.csi.expandBy,
     },
   };
 }

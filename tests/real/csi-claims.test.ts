@@ -224,3 +224,17 @@ describe("a topology", () => {
     await expect(there).rejects.toMatchObject({ code: "resource_exhausted" });
   });
 });
+
+describe("growth by the node alone", () => {
+  it("is not offered by the controller, and done where the claim is used", async () => {
+    const config = `csi: { expandBy: node }\n${BTRFS}`;
+    await using host = await CsiHost.start({ config });
+    const EXPAND_VOLUME = { controller: 9, node: 3 };
+    expect(host.facts.controller.has(EXPAND_VOLUME.controller)).toBe(false);
+    expect(host.facts.node.has(EXPAND_VOLUME.node)).toBe(true);
+    const claim = await host.claims.create({ name: "pvc-node", sizeBytes: 24n * MIB });
+    const path = await host.workloads.start(claim, "web");
+    expect(await host.workloads.expand(claim, "web", 96n * MIB)).toBe(96n * MIB);
+    await host.sh(`dd if=/dev/urandom of=${path}/big bs=1M count=48 && sync -f ${path}`);
+  });
+});

@@ -44,7 +44,10 @@ const HEALTH_CAPABILITIES: readonly Rpc[] = [Rpc.GET_VOLUME_HEALTH, Rpc.LIST_VOL
 
 /** Volumes and snapshots, wherever they are used. */
 export function controllerWorks(door: CsiDoor): Works<typeof ControllerService> {
-  const types = [...CAPABILITIES, ...(door.settings.health ? HEALTH_CAPABILITIES : [])];
+  const { health, expandBy } = door.settings;
+  const types = [...CAPABILITIES, ...(health ? HEALTH_CAPABILITIES : [])].filter(
+    (type) => type !== Rpc.EXPAND_VOLUME || expandBy === "controller",
+  );
   return {
     createVolume: (request) => createVolume(door, request),
     deleteVolume: (request) => deleteVolume(door, request),

@@ -11,6 +11,11 @@ export interface CsiSettings {
   readonly maxVolumes: number;
   /** Also what only version 1.13 of the interface knows: its older clients refuse capabilities that they do not know. */
   readonly health: boolean;
+  /**
+   * Who is asked for more room. `node`: only the node that has the volume, where a client's controller speaks with any
+   * one of several nodes, and would ask the wrong one.
+   */
+  readonly expandBy: "controller" | "node";
 }
 
 /** What the services of the door are built from. */
