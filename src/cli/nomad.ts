@@ -66,7 +66,7 @@ async function create(
   if (found === undefined) await client.removeVolume(name);
   throw new Failure(
     "failed_precondition",
-    `Cannot give volume ${quote(wanted.name)} to Nomad: volumes of pool "${pool}" (${driver}) have a directory only while a container has them; choose a pool of btrfs, zfs or directory`,
+    `Cannot give volume ${quote(wanted.name)} to Nomad: volumes of pool "${pool}" (${driver}) have a directory only while a container has them; choose a pool of btrfs, zfs or directory, or use CSI`,
   );
 }
 
