@@ -66,7 +66,7 @@ export async function csiOn(
   const { services } = await world.boot();
   const door: CsiDoor = {
     services,
-    settings: { node: "n1", maxVolumes: 0, health: false, ...settings },
+    settings: { node: "n1", maxVolumes: 0, health: false, expandBy: "controller", ...settings },
     defaultPool: parsePoolName("default"),
     version: "0",
     lanes: new Lanes(200),
