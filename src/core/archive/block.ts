@@ -95,13 +95,24 @@ function cString(field: Uint8Array): string {
   return textOf(end < 0 ? field : field.subarray(0, end));
 }
 
+const SPACE = 0x20;
+const ZERO_DIGIT = 0x30;
+const SEVEN_DIGIT = 0x37;
+
 /** Octal digits between spaces and zeros, or GNU's binary number when the first bit is set. Empty is 0. */
 function parseNumber(field: Uint8Array): number | undefined {
   const [first = 0] = field;
   if (first >= 0x80) return parseBinary(field);
-  const text = textOf(field);
-  const match = /^ *([0-7]*)[ \0]*$/.exec(text);
-  return match === null ? undefined : match[1] === "" ? 0 : Number.parseInt(match[1] ?? "", 8);
+  let at = 0;
+  while (field[at] === SPACE) at++;
+  let value = 0;
+  for (; at < field.length; at++) {
+    const digit = field[at] ?? 0;
+    if (digit < ZERO_DIGIT || digit > SEVEN_DIGIT) break;
+    value = value * 8 + digit - ZERO_DIGIT;
+  }
+  for (; at < field.length; at++) if (field[at] !== SPACE && field[at] !== 0) return undefined;
+  return value;
 }
 
 /** Two's complement, most significant byte first; the first bit only marks it. */
@@ -116,9 +127,8 @@ function parseBinary(field: Uint8Array): number | undefined {
 
 /** Sum of the block's bytes, its own field counted as spaces. */
 export function checksum(block: Uint8Array): number {
-  let sum = 8 * 0x20;
-  for (let at = 0; at < BLOCK_BYTES; at++) {
-    if (at < 148 || at >= 156) sum += block[at] ?? 0;
-  }
+  let sum = 8 * SPACE;
+  for (let at = 0; at < BLOCK_BYTES; at++) sum += block[at] ?? 0;
+  for (let at = 148; at < 156; at++) sum -= block[at] ?? 0;
   return sum;
 }

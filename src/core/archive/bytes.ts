@@ -7,11 +7,18 @@
 const SHOWN_LIMIT = 200;
 /** Bytes that one call turns into text: arguments lie on the stack. */
 const PIECE_BYTES = 8192;
+/** So few are faster one by one. */
+const SHORT_BYTES = 16;
 /** What may stand in a message as it is. */
 const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}"\\]*$/u;
 
 /** One character for each byte. */
 export function textOf(bytes: Uint8Array): string {
+  if (bytes.length <= SHORT_BYTES) {
+    let short = "";
+    for (let at = 0; at < bytes.length; at++) short += String.fromCharCode(bytes[at] ?? 0);
+    return short;
+  }
   if (bytes.length <= PIECE_BYTES) return String.fromCharCode(...bytes);
   let text = "";
   for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
