@@ -24,3 +24,13 @@ export function parseHint(value: string): MountHint {
 export function volumeOfHint(key: string): VolumeId {
   return key.split("/")[1] as VolumeId;
 }
+
+/** The hint of a client that mounts by itself, at a path of its own. */
+export function clientHint(path: string): string {
+  return `csi:${path}`;
+}
+
+/** True of the key of such a hint. */
+export function isClientHint(key: string): boolean {
+  return key.split("/")[2] === "csi:";
+}

@@ -8,8 +8,16 @@ import type { Log } from "../core/ports/log.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
-import { HINTS, hintPrefix, type MountHint, parseHint, volumeOfHint } from "./mount-hints.ts";
+import {
+  HINTS,
+  hintPrefix,
+  isClientHint,
+  type MountHint,
+  parseHint,
+  volumeOfHint,
+} from "./mount-hints.ts";
 import { locate, shows } from "./mount-place.ts";
+import { inUse, noAnswer, shown } from "./mount-refusals.ts";
 import type { Pools } from "./pools.ts";
 import type { Staging } from "./staging.ts";
 
@@ -321,15 +329,23 @@ export class Mounts {
     }
   }
 
+  /** True while an engine has been answered where the volume is, and may not have mounted it yet. */
+  async isStarting(id: VolumeId): Promise<boolean> {
+    return (await this.#listStarting(hintPrefix(id), (key) => !isClientHint(key))).has(id);
+  }
+
   async #hasFreshHint(id: VolumeId): Promise<boolean> {
     return (await this.#listStarting(hintPrefix(id))).has(id);
   }
 
   /** The volumes that an engine is just about to mount. */
-  async #listStarting(prefix: string = HINTS): Promise<ReadonlySet<VolumeId>> {
+  async #listStarting(
+    prefix: string = HINTS,
+    counts: (key: string) => boolean = () => true,
+  ): Promise<ReadonlySet<VolumeId>> {
     const now = this.#parts.clock.monotonic();
     const { entries } = await this.#parts.runtime.list(prefix);
-    const fresh = entries.filter(({ key, value }) => this.#isFresh(key, value, now));
+    const fresh = entries.filter(({ key, value }) => counts(key) && this.#isFresh(key, value, now));
     return new Set(fresh.map(({ key }) => volumeOfHint(key)));
   }
 
@@ -370,25 +386,4 @@ export class Mounts {
 /** Only content that is known to be gone: of a disk that could not be read nobody knows who uses it. */
 function lostIsUndefined(thrown: unknown): undefined {
   if (!(thrown instanceof Failure) || thrown.detail["missing"] === undefined) throw thrown;
-}
-
-/** A process chooses its own name: without quotation marks, harmless to a terminal. */
-function shown(command: string): string {
-  return quote(command).slice(1, -1);
-}
-
-function noAnswer(engine: Engine, cause: unknown): Failure {
-  return new Failure(
-    "unavailable",
-    `Cannot tell which volumes are unused: the engine at ${engine.address} does not answer; start it, or take it out of "engines" in lagan.yaml`,
-    { cause },
-  );
-}
-
-function inUse(attempt: string, volume: Volume, holder: string, what: string): Failure {
-  return new Failure(
-    "failed_precondition",
-    `Cannot ${attempt} volume "${volume.name}": it is in use by ${holder}; ${what}`,
-    { detail: { volume: volume.name } },
-  );
 }

@@ -7,6 +7,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { Store } from "../core/ports/store.ts";
 import { isAlone, isReader, isSameAccess, type VolumeAccess } from "../core/volume/access.ts";
 import type { Volume } from "../core/volume/volume.ts";
+import { clientHint } from "./mount-hints.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Volumes } from "./volumes.ts";
 
@@ -67,7 +68,7 @@ export class Targets {
     if (await this.#isThere(volume, target, attempt, signal)) return;
     await this.#ensureDirectory(path, attempt, "make it first");
     await this.#ensureAlone(volume, target, attempt, signal);
-    const hint = hintOf(path);
+    const hint = clientHint(path);
     try {
       await this.#put(volume.id, target);
       // A removal under way either sees this, or comes first and leaves nothing to be mounted.
@@ -163,7 +164,7 @@ export class Targets {
     }
     await this.#unmountAll({ id, volume, path }, attempt, signal);
     await this.#drop(id, path);
-    if (volume !== undefined) await mounts.unmount(volume, hintOf(path), "all");
+    if (volume !== undefined) await mounts.unmount(volume, clientHint(path), "all");
   }
 
   /** Where a volume was asked for, whether it is still there or not. */
@@ -234,9 +235,13 @@ export class Targets {
       throw new Failure("failed_precondition", `${attempt}: ${why}; take it away there first`);
     }
     if (target.kind !== "published" || !isAlone(target.access) || isReader(target.access)) return;
-    const [user] = (await mounts.users(volume, signal)).filter((one) => one.containerId !== null);
-    if (user === undefined) return;
-    const why = `container ${user.containerId?.slice(0, 12)} has it, and ${target.access.mode} allows one writer`;
+    // Hints first: what was too old by then is in the tables after.
+    const starting = await mounts.isStarting(volume.id);
+    const users = await mounts.users(volume, signal);
+    const user = users.find(({ containerId }) => containerId !== null);
+    if (user === undefined && !starting) return;
+    const holder = user?.containerId?.slice(0, 12) ?? "that an engine is just starting";
+    const why = `container ${holder} has it, and ${target.access.mode} allows one writer`;
     throw new Failure("failed_precondition", `${attempt}: ${why}; stop it first`);
   }
 
@@ -312,10 +317,6 @@ function names({ root, source, superOptions }: MountEntry, { head }: Volume): bo
 function optionsOf(access: VolumeAccess): readonly string[] {
   const options = access.options.filter((option) => option !== "rw");
   return isReader(access) && !options.includes("ro") ? ["ro", ...options] : options;
-}
-
-function hintOf(path: string): string {
-  return `csi:${path}`;
 }
 
 function prefixOf(id: VolumeId): string {

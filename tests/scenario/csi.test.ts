@@ -222,6 +222,18 @@ describe("what is mounted", () => {
     await targets.ensureShared(value);
   });
 
+  it("is not for one writer while an engine is starting a container with it", async () => {
+    const csi = await csiOn();
+    const volumeId = await made(csi, "pvc");
+    const { volumes, mounts } = csi.services;
+    const name = parseVolumeName("pvc");
+    await volumes.use(name, (volume) => mounts.mount(volume, "engine", signal));
+    await expect(used(csi, volumeId, 6)).rejects.toMatchObject({ code: "failed_precondition" });
+    expect(await mountsAt(csi, TARGET)).toEqual([]);
+    await csi.node.nodeUnstageVolume({ volumeId, stagingTargetPath: STAGING });
+    await used(csi, volumeId, 7);
+  });
+
   it("is not unstaged while it is published", async () => {
     const csi = await csiOn();
     const volumeId = await made(csi, "pvc");
