@@ -1,5 +1,6 @@
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { benchArchive } from "./archive.ts";
+import { benchCsi } from "./csi.ts";
 import { formatTarget, formatValue, isMet, type Table } from "./figure.ts";
 import { benchFio } from "./fio.ts";
 import { benchGraph } from "./graph.ts";
@@ -9,13 +10,15 @@ import { benchKernel } from "./kernel.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRun } from "./run.ts";
 
-const USAGE = `usage: npm run bench -- [--operations=N] [--rounds=N] [NAME...]
-names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph; none means all`;
+const USAGE = `usage: npm run bench -- [--operations=N] [--rounds=N] [--volumes=N] [NAME...]
+names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph, csi; none means all`;
 
 /** Mounts and Unmounts of the memory benchmark unless told. */
 const OPERATIONS = 20_000;
 /** Rounds of the benchmarks of layers unless told. */
 const ROUNDS = 15;
+/** Volumes of the CSI benchmark unless told. */
+const VOLUMES = 1_000;
 
 function print({ title, rows }: Table): void {
   console.log(`\n## ${title}\n\nLoad average of the machine: ${loadavg()[0]?.toFixed(1)}\n`);
@@ -39,7 +42,8 @@ function numberIn(args: readonly string[], option: string): number | undefined {
 async function main(args: readonly string[]): Promise<number> {
   const operations = numberIn(args, "--operations=") ?? OPERATIONS;
   const rounds = numberIn(args, "--rounds=") ?? ROUNDS;
-  const names = args.filter((arg) => !/^--(operations|rounds)=/.test(arg));
+  const volumes = numberIn(args, "--volumes=") ?? VOLUMES;
+  const names = args.filter((arg) => !/^--(operations|rounds|volumes)=/.test(arg));
   const known: readonly string[] = [
     "run",
     ...GROWING,
@@ -49,9 +53,10 @@ async function main(args: readonly string[]): Promise<number> {
     "fio",
     "history",
     "graph",
+    "csi",
   ];
   const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0 || !(operations > 0) || !(rounds > 0)) {
+  if (unknown.length > 0 || !(operations > 0) || !(rounds > 0) || !(volumes > 0)) {
     console.error(USAGE);
     return 2;
   }
@@ -69,6 +74,7 @@ async function main(args: readonly string[]): Promise<number> {
     [wanted.has("archive"), benchArchive],
     [wanted.has("fio"), benchFio],
     [wanted.has("graph"), () => benchGraph(rounds)],
+    [wanted.has("csi"), () => benchCsi(volumes)],
     ...HISTORY.map((bench) => [wanted.has("history"), bench] as const),
   ];
   for (const [chosen, bench] of benches) {
