@@ -178,8 +178,8 @@ export const HISTORY_MUTANTS: readonly Mutant[] = [
   {
     name: "temporary-snapshot-stays",
     file: "src/services/origins.ts",
-    before: "    if (taken !== undefined) await this.#parts.snapshots.forget(taken, signal);\n",
-    after: "    void taken;\n    void signal;\n",
+    before: "        await snapshots.forget(taken, signal);\n",
+    after: "        void signal;\n",
     breaks: "A clone of a volume that failed leaves the snapshot that was taken for it.",
     tests: HISTORY,
   },

@@ -16,9 +16,9 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
     name: "ready-before-layer",
     file: VOLUMES,
     before:
-      "    await driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal);\n",
+      "    else await driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal);\n",
     after:
-      "    driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal).catch(() => undefined);\n",
+      "    else driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal).catch(() => undefined);\n",
     breaks: "The record says ready before the layer is there.",
   },
   {
@@ -65,9 +65,9 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "list-shows-creating",
-    file: VOLUMES,
-    before: `      .filter(({ value }) => value.status.state === "ready")`,
-    after: `      .filter(({ value }) => value.status.state !== "trashed")`,
+    file: "src/services/records.ts",
+    before: `    .filter(({ value }) => value.status.state === "ready")`,
+    after: `    .filter(({ value }) => value.status.state !== "trashed")`,
     breaks: "Volumes that are being made or removed are listed.",
   },
   {
