@@ -48,7 +48,8 @@ async function* hashed(pieces: AsyncIterable<Uint8Array>, hash: Hash): AsyncGene
   }
 }
 
-async function toStandardOutput(pieces: AsyncIterable<Uint8Array>): Promise<number> {
+/** Answers how many bytes they were. */
+export async function toStandardOutput(pieces: AsyncIterable<Uint8Array>): Promise<number> {
   let bytes = 0;
   for await (const piece of pieces) {
     bytes += piece.byteLength;
@@ -59,7 +60,7 @@ async function toStandardOutput(pieces: AsyncIterable<Uint8Array>): Promise<numb
 }
 
 /** Under another name until it is whole: nobody takes a part for an archive. */
-async function toFile(pieces: AsyncIterable<Uint8Array>, path: string): Promise<number> {
+export async function toFile(pieces: AsyncIterable<Uint8Array>, path: string): Promise<number> {
   const partial = `${path}${PARTIAL}`;
   let bytes = 0;
   try {

@@ -72,6 +72,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "images, whose layers are here",
     load: async () => (await import("./image/image.ts")).imageCommand,
   },
+  layer: {
+    summary: "what everything is made of",
+    load: async () => (await import("./layer.ts")).layerCommand,
+  },
   profile: {
     summary: "named defaults for new volumes",
     load: async () => (await import("./profile.ts")).profileCommand,
@@ -98,6 +102,7 @@ Storage for containers that outlives them.
   volume      create  ls  inspect  rm  rename  set  resize  prune  du
   snapshot    create  ls  inspect  rm  set  points of a volume's history
   branch      create  ls  rm                lines of it, used as VOLUME@BRANCH
+  image       import ls history inspect rm prune commit    layer       ls tree
   profile     create  ls  inspect  rm       named defaults for new volumes
   trash       ls  restore  rm  empty        what was removed, until it expires
   pool        ls  inspect                   storage that this node offers

@@ -7,6 +7,19 @@ const DAY_MS = 86_400_000;
  * counted as in http://howardhinnant.github.io/date_algorithms.html (civil_from_days).
  */
 export function formatMinute(time: UnixMs): string {
+  const { date, minutes } = partsOf(time);
+  return `${date} ${padded(Math.floor(minutes / 60), 2)}:${padded(minutes % 60, 2)} UTC`;
+}
+
+/** A time as documents have it, in whole seconds: `2026-11-21T05:24:07Z` (RFC 3339). */
+export function formatRfc3339(time: UnixMs): string {
+  const { date, minutes } = partsOf(time);
+  const seconds = Math.floor(time / 1000) - Math.floor(time / 60_000) * 60;
+  const clock = [Math.floor(minutes / 60), minutes % 60, seconds];
+  return `${date}T${clock.map((part) => padded(part, 2)).join(":")}Z`;
+}
+
+function partsOf(time: UnixMs): { readonly date: string; readonly minutes: number } {
   const days = Math.floor(time / DAY_MS);
   const minutes = Math.floor((time - days * DAY_MS) / 60_000);
   const shifted = days + 719_468;
@@ -26,7 +39,7 @@ export function formatMinute(time: UnixMs): string {
   const month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9;
   const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
   const date = `${padded(year, 4)}-${padded(month, 2)}-${padded(day, 2)}`;
-  return `${date} ${padded(Math.floor(minutes / 60), 2)}:${padded(minutes % 60, 2)} UTC`;
+  return { date, minutes };
 }
 
 function padded(value: number, digits: number): string {

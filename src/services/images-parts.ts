@@ -6,11 +6,13 @@ import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { EventLog } from "./event-log.ts";
+import { ImageCommits } from "./image-commits.ts";
 import { ImageLayers } from "./image-layers.ts";
 import { ImageRecords } from "./image-records.ts";
 import { Images } from "./images.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { LayerStore } from "./layer-store.ts";
+import type { Layers } from "./layers.ts";
 import type { ImagePorts } from "./node.ts";
 import type { Operations } from "./operations.ts";
 import type { Records } from "./records.ts";
@@ -19,6 +21,7 @@ import type { Records } from "./records.ts";
 interface ImagesBase {
   readonly store: Store;
   readonly records: Records;
+  readonly layers: Layers;
   readonly layerStore: LayerStore;
   readonly operations: Operations;
   readonly events: EventLog;
@@ -38,7 +41,9 @@ export function buildImages(base: ImagesBase): Images {
   const layers = new ImageLayers({
     ...{ records: images, layerStore, layerTar, hash, queue, clock, random, log },
   });
+  const commits = new ImageCommits({ layers: base.layers, layerTar, hash });
   return new Images({
+    commits,
     ...{ records, images, layers, sources, operations, events, queue, clock, log },
     usedImages: async () =>
       (await records.listVolumes()).flatMap(({ value }) => value.spec.image?.id ?? []),
@@ -55,4 +60,8 @@ const sources: ImageSources = {
   clear: async () => undefined,
 };
 const layerTar: LayerTar = { apply: async () => refuse(), diff: refuse, changes: refuse };
-const NONE: Omit<ImagePorts, "archive"> = { sources, layerTar, hash: { sha256: refuse } };
+const NONE: Omit<ImagePorts, "archive"> = {
+  sources,
+  layerTar,
+  hash: { sha256: refuse, sha256Stream: refuse },
+};

@@ -23,6 +23,7 @@ import type {
 } from "../core/ports/image-source.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { EventLog } from "./event-log.ts";
+import type { ImageCommits } from "./image-commits.ts";
 import type { ImageLayers } from "./image-layers.ts";
 import {
   dropImage,
@@ -41,6 +42,7 @@ interface ImagesParts {
   readonly records: Records;
   readonly images: ImageRecords;
   readonly layers: ImageLayers;
+  readonly commits: ImageCommits;
   readonly sources: ImageSources;
   readonly operations: Operations;
   /** Ids of images from which volumes were made. */
@@ -86,6 +88,11 @@ export class Images {
   async open(): Promise<void> {
     await this.#parts.sources.clear();
     await this.#parts.layers.sweep();
+  }
+
+  /** What makes images of volumes. */
+  get commits(): ImageCommits {
+    return this.#parts.commits;
   }
 
   /** Every image, the one brought last first. Answered from the store alone. */

@@ -115,7 +115,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     ...{ defaultPool: settings.defaultPool, configured: settings.layersPool ?? null },
   });
   const images = buildImages({
-    ...{ store, records, layerStore, operations, events, queue, clock, random, log },
+    ...{ store, records, layers, layerStore, operations, events, queue, clock, random, log },
     ports: ports.images,
   });
   const usage = new Usage({ pools, queue, clock, log });

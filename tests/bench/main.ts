@@ -6,12 +6,13 @@ import { benchFio } from "./fio.ts";
 import { benchGraph } from "./graph.ts";
 import { benchGrowth, GROWING, type Growing } from "./growth.ts";
 import { HISTORY } from "./history.ts";
+import { benchImages, IMAGE_FILES } from "./images.ts";
 import { benchKernel } from "./kernel.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRun } from "./run.ts";
 
-const USAGE = `usage: npm run bench -- [--operations=N] [--rounds=N] [--volumes=N] [NAME...]
-names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph, csi; none means all`;
+const USAGE = `usage: npm run bench -- [--operations=N] [--rounds=N] [--volumes=N] [--files=N] [NAME...]
+names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph, csi, images; none means all`;
 
 /** Mounts and Unmounts of the memory benchmark unless told. */
 const OPERATIONS = 20_000;
@@ -43,7 +44,8 @@ async function main(args: readonly string[]): Promise<number> {
   const operations = numberIn(args, "--operations=") ?? OPERATIONS;
   const rounds = numberIn(args, "--rounds=") ?? ROUNDS;
   const volumes = numberIn(args, "--volumes=") ?? VOLUMES;
-  const names = args.filter((arg) => !/^--(operations|rounds|volumes)=/.test(arg));
+  const files = numberIn(args, "--files=") ?? IMAGE_FILES;
+  const names = args.filter((arg) => !/^--(operations|rounds|volumes|files)=/.test(arg));
   const known: readonly string[] = [
     "run",
     ...GROWING,
@@ -54,6 +56,7 @@ async function main(args: readonly string[]): Promise<number> {
     "history",
     "graph",
     "csi",
+    "images",
   ];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0 || !(operations > 0) || !(rounds > 0) || !(volumes > 0)) {
@@ -75,6 +78,7 @@ async function main(args: readonly string[]): Promise<number> {
     [wanted.has("fio"), benchFio],
     [wanted.has("graph"), () => benchGraph(rounds)],
     [wanted.has("csi"), () => benchCsi(volumes)],
+    [wanted.has("images"), () => benchImages(rounds, files)],
     ...HISTORY.map((bench) => [wanted.has("history"), bench] as const),
   ];
   for (const [chosen, bench] of benches) {

@@ -425,7 +425,7 @@ describe("the OpenAPI document", () => {
       ...["/v1/trash-snapshots/{ref}/restore", "/v1/trash-snapshots/{ref}"],
       ...["/v1/volumes/{name}/diff", "/v1/volumes/{name}/export", "/v1/volumes/{name}/import"],
       ...["/v1/images", "/v1/images/{image}", "/v1/images/prune"],
-      ...["/v1/images/import", "/v1/images/pull"],
+      ...["/v1/images/import", "/v1/images/pull", "/v1/volumes/{name}/image", "/v1/layers"],
       ...["/v1/usage", "/v1/profiles", "/v1/profiles/{name}"],
       ...["/v1/pools", "/v1/pools/{name}", "/v1/operations", "/v1/operations/{id}"],
       "/v1/operations/{id}/cancel",

@@ -54,7 +54,7 @@ export type {
   WireVolumeAccount,
 } from "./history-resource.ts";
 export type { RegistryLogin } from "./image-client.ts";
-export type { WireImage, WireRemovedImage } from "./image-resource.ts";
+export type { WireImage, WireLayer, WireRemovedImage } from "./image-resource.ts";
 export type {
   WireEvent,
   WireFinding,

@@ -2,10 +2,11 @@ import type {
   PullBody,
   WireImage,
   WireImages,
+  WireLayer,
   WirePruned,
   WireRemovedImage,
 } from "./image-resource.ts";
-import { ensureOk, type Query, readText, type Sending, type Wire } from "./wire.ts";
+import { cutOff, ensureOk, type Query, readText, type Sending, type Wire } from "./wire.ts";
 
 /** How {@link ImageClient} asks. */
 interface Asking {
@@ -60,6 +61,30 @@ export class ImageClient {
     return (JSON.parse(await readText(answer)) as WireImages).images;
   }
 
+  /** The tar of an image made of `VOLUME`, `VOLUME@SNAPSHOT` or `VOLUME@BRANCH`. Breaks when it is cut off. */
+  async *commit(ref: string, tag: string): AsyncGenerator<Uint8Array> {
+    const [volume = "", at] = ref.split(/@(.*)/s);
+    const answer = await this.#asking.wire.send(
+      "GET",
+      volumePath(volume),
+      { query: { at, tag } },
+      0,
+    );
+    await ensureOk(answer);
+    try {
+      for await (const piece of answer) yield piece as Uint8Array;
+    } catch (cause) {
+      throw cutOff("commit", ref, cause);
+    } finally {
+      answer.destroy();
+    }
+  }
+
+  /** Every layer that is kept, with what uses it. */
+  listLayers(): Promise<readonly WireLayer[]> {
+    return this.#asking.listAll("/v1/layers", {});
+  }
+
   /** Brings the images of an archive, which is read as fast as the daemon takes it. */
   async import(
     archive: AsyncIterable<Uint8Array>,
@@ -68,6 +93,10 @@ export class ImageClient {
     const text = await this.#asking.wire.upload(`${ALL}/import`, { query }, archive);
     return (JSON.parse(text) as WireImages).images;
   }
+}
+
+function volumePath(volume: string): string {
+  return `/v1/volumes/${encodeURIComponent(volume)}/image`;
 }
 
 function pathOf(image: string): string {

@@ -50,6 +50,20 @@ export interface WireImage {
   }[];
 }
 
+/** A layer of an image, a container, a volume or a snapshot. */
+export interface WireLayer {
+  readonly id: string;
+  readonly pool: string;
+  readonly kind: "active" | "view" | "committed";
+  /** The layer that it was made from, when that is still here. */
+  readonly parent: string | null;
+  readonly chainId: string | null;
+  /** Bytes that it adds, as far as somebody has counted them. */
+  readonly sizeBytes: number | null;
+  /** What needs it: `image app:1`, `volume data`, `snapshot data@3f2c9a`, `containerd KEY`, `docker KEY`. Empty: it goes. */
+  readonly usedBy: readonly string[];
+}
+
 /** Images that were brought. */
 export interface WireImages {
   readonly images: readonly WireImage[];

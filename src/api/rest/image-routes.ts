@@ -1,10 +1,14 @@
+import { parseLineName } from "../../core/history/ref.ts";
 import type { NamedImage } from "../../core/image/image.ts";
-import { parsePlatform } from "../../core/image/platform.ts";
+import { normalPlatform, parsePlatform } from "../../core/image/platform.ts";
 import { parseReference } from "../../core/image/reference.ts";
+import type { Log } from "../../core/ports/log.ts";
 import { type BringOptions, parseTag } from "../../services/images.ts";
 import type { Services } from "../../services/services.ts";
+import { pointOf } from "./history-codec.ts";
 import { formatRemoved, imageTeller, parseRegistryAuth } from "./image-codec.ts";
 import {
+  COMMIT_IMAGE_QUERY,
   IMAGE,
   IMAGE_PAGE,
   IMAGES,
@@ -16,10 +20,14 @@ import {
   REMOVE_IMAGE_QUERY,
   REMOVED_IMAGE,
 } from "./image-schema.ts";
+import type { NodeParts } from "./node-routes.ts";
 import { takePage } from "./page.ts";
 import { NO_QUERY, PAGE_QUERY } from "./query.ts";
 import { type RestAnswer, type RestRequest, type Route, route } from "./route.ts";
+import { treeOf } from "./stream-routes.ts";
+import { streamWhile } from "./streaming.ts";
 
+const TAR = "application/x-tar";
 const ALL = "/v1/images";
 const ONE = "/v1/images/{image}";
 const BRINGING_FAILS = [
@@ -28,7 +36,7 @@ const BRINGING_FAILS = [
 ] as const;
 
 /** Images: brought, shown, removed. */
-export function imageRoutes(services: Services): readonly Route[] {
+export function imageRoutes({ services, log }: NodeParts): readonly Route[] {
   const { images } = services;
   return [
     route({
@@ -69,6 +77,7 @@ export function imageRoutes(services: Services): readonly Route[] {
       },
     }),
     ...bringingRoutes(services),
+    commitRoute(services, log),
   ];
 }
 
@@ -78,7 +87,7 @@ function bringingRoutes(services: Services): readonly Route[] {
     route({
       ...{ method: "POST", path: `${ALL}/import` },
       does: "Brings the images of an OCI layout or a docker save as tar, plain or compressed by gzip or zstd.",
-      ...{ query: IMPORT_IMAGE_QUERY, body: null, bodyStream: "application/x-tar" },
+      ...{ query: IMPORT_IMAGE_QUERY, body: null, bodyStream: TAR },
       ...{ answers: { 201: IMAGES }, fails: BRINGING_FAILS },
       work: async ({ query, stream, gone }, signal) => {
         const ended = AbortSignal.any([signal, gone]);
@@ -97,6 +106,28 @@ function bringingRoutes(services: Services): readonly Route[] {
       },
     }),
   ];
+}
+
+function commitRoute(services: Services, log: Log): Route {
+  return route({
+    ...{ method: "GET", path: "/v1/volumes/{name}/image" },
+    does: "Sends a snapshot or volume as an image of one layer: an OCI layout that docker load takes, as tar.",
+    ...{ query: COMMIT_IMAGE_QUERY, body: null, answers: { 200: TAR } },
+    fails: ["not_found", "failed_precondition", "unavailable", "data_loss", "aborted"],
+    work: async ({ params, query, gone }, signal) => {
+      const line = parseLineName(params["name"] ?? "");
+      const tree = await treeOf(services, query.at === undefined ? line : pointOf(line, query.at));
+      const request = {
+        ...{ tree, name: parseTag(query.tag), createdAt: tree.createdAt ?? 0 },
+        title: query.at === undefined ? line : `${line}@${query.at}`,
+        platform: normalPlatform({ os: "linux", architecture: process.arch, variant: null }),
+      };
+      const ended = AbortSignal.any([signal, gone]);
+      return streamWhile({ head: { "content-type": TAR }, log, gone }, (send) =>
+        services.images.commits.write(request, send, ended),
+      );
+    },
+  });
 }
 
 function optionsOf({ platform, tag }: ImportImageQuery): BringOptions {

@@ -4,6 +4,7 @@ import type {
   PullBody,
   WireImage,
   WireImages,
+  WireLayer,
   WirePruned,
   WireRemovedImage,
 } from "./image-resource.ts";
@@ -56,6 +57,20 @@ export const IMAGE: z.ZodType<WireImage> = named(
   }),
 );
 export const IMAGE_PAGE: z.ZodType<WirePage<WireImage>> = page("ImagePage", IMAGE);
+export const LAYER: z.ZodType<WireLayer> = named(
+  "Layer",
+  "A layer of an image, a container, a volume or a snapshot.",
+  z.strictObject({
+    id: text,
+    pool: text,
+    kind: z.enum(["active", "view", "committed"]),
+    parent: text.nullable().describe("The layer that it was made from, when that is still here"),
+    chainId: text.nullable(),
+    sizeBytes: bytes.nullable().describe("What it adds, as far as somebody has counted it"),
+    usedBy: texts.describe("What needs it, such as image app:1 or volume data; empty: it goes"),
+  }),
+);
+export const LAYER_PAGE: z.ZodType<WirePage<WireLayer>> = page("LayerPage", LAYER);
 export const IMAGES: z.ZodType<WireImages> = named(
   "Images",
   "Images that were brought.",
@@ -97,6 +112,11 @@ export interface ImportImageQuery {
   readonly platform?: string | undefined;
   readonly tag?: string | undefined;
 }
+/** What becomes an image. */
+export interface CommitImageQuery {
+  readonly at?: string | undefined;
+  readonly tag: string;
+}
 /** How an image is removed. */
 export interface RemoveImageQuery {
   readonly force?: boolean | undefined;
@@ -104,6 +124,10 @@ export interface RemoveImageQuery {
 export const IMPORT_IMAGE_QUERY: z.ZodType<ImportImageQuery> = z.strictObject({
   platform: z.string("give it once").optional().describe("Which, of an archive for several"),
   tag: z.string("give it once").optional().describe("Name that it gets in place of its own"),
+});
+export const COMMIT_IMAGE_QUERY: z.ZodType<CommitImageQuery> = z.strictObject({
+  at: z.string("give it once").optional().describe("Snapshot; absent: what the volume holds now"),
+  tag: z.string("give NAME:TAG").describe("Name of the image"),
 });
 export const REMOVE_IMAGE_QUERY: z.ZodType<RemoveImageQuery> = z.strictObject({
   force: z

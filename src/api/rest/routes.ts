@@ -1,5 +1,6 @@
 import { historyRoutes } from "./history-routes.ts";
 import { imageRoutes } from "./image-routes.ts";
+import { layerRoutes } from "./layer-routes.ts";
 import { type NodeParts, nodeRoutes, resourceRoutes } from "./node-routes.ts";
 import { openApiOf } from "./openapi.ts";
 import { profileRoutes } from "./profile-routes.ts";
@@ -17,7 +18,8 @@ export function restRoutes(parts: NodeParts): readonly Route[] {
     ...trashRoutes(parts.services),
     ...historyRoutes(parts.services),
     ...streamRoutes(parts),
-    ...imageRoutes(parts.services),
+    ...imageRoutes(parts),
+    ...layerRoutes(parts.services),
     ...usageRoutes(parts.services),
     ...profileRoutes(parts.services),
     ...resourceRoutes(parts),

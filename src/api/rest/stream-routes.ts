@@ -4,6 +4,7 @@ import { parseAuthor } from "../../core/history/snapshot.ts";
 import type { LayerId } from "../../core/id.ts";
 import { type PoolName, parseVolumeName, type VolumeName } from "../../core/name.ts";
 import type { Unpacked } from "../../core/ports/archive.ts";
+import type { UnixMs } from "../../core/ports/clock.ts";
 import type { TreeChange } from "../../core/ports/tree-diff.ts";
 import { parseVolumeOptions } from "../../core/volume/options.ts";
 import type { Services } from "../../services/services.ts";
@@ -130,14 +131,17 @@ function importRoute({ services, archive }: NodeParts): Route {
 }
 
 /** Where a tree is: of a volume or branch as it is now, or of a snapshot. */
-interface Tree {
+export interface Tree {
   readonly pool: PoolName;
   readonly layer: LayerId;
   /** True: it may be written meanwhile. */
   readonly live: boolean;
+  /** Of a snapshot. */
+  readonly createdAt?: UnixMs;
 }
 
-async function treeOf({ volumes, history }: Services, of: Ref | VolumeName): Promise<Tree> {
+/** @throws {Failure} `not_found`. */
+export async function treeOf({ volumes, history }: Services, of: Ref | VolumeName): Promise<Tree> {
   const name = typeof of === "string" ? of : of.at === null ? of.volume : `${of.volume}@${of.at}`;
   const line = await volumes.find(name as VolumeName);
   if (line !== undefined) {
@@ -147,7 +151,12 @@ async function treeOf({ volumes, history }: Services, of: Ref | VolumeName): Pro
     throw new Failure("not_found", `Cannot find volume "${name}": it does not exist`);
   }
   const { line: found, snapshot } = await history.get(of);
-  return { pool: found.value.spec.pool, layer: snapshot.value.layer, live: false };
+  return {
+    pool: found.value.spec.pool,
+    layer: snapshot.value.layer,
+    live: false,
+    createdAt: snapshot.value.createdAt,
+  };
 }
 
 /** A line for each difference, and one that sums them up. */

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import type { Context } from "../context.ts";
+import { commitCommand } from "./commit.ts";
 import { importCommand } from "./import.ts";
 import { historyCommand, inspectCommand, lsCommand } from "./ls.ts";
 import { pruneCommand, rmCommand } from "./rm.ts";
@@ -13,5 +14,6 @@ export function imageCommand(context: Context): Command {
     .addCommand(historyCommand(context))
     .addCommand(inspectCommand(context))
     .addCommand(rmCommand(context))
-    .addCommand(pruneCommand(context));
+    .addCommand(pruneCommand(context))
+    .addCommand(commitCommand(context));
 }
