@@ -1,14 +1,18 @@
 import { execFileSync } from "node:child_process";
-import { createReadStream, writeFileSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { createReadStream, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { hostLayerTar } from "../../src/host/layer-tar.ts";
-import { command } from "./host-machine.ts";
+import { collect, streamOf } from "./archive.ts";
+import { command, HostMachine } from "./host-machine.ts";
 import { LayerDisk, type LayerDiskType } from "./layer-disk.ts";
 import { layerTarConformance } from "./layer-tar.ts";
 import { takeSteps, treeSteps } from "./layer-tree.ts";
 import { describeTree, makeRichTree } from "./rich-tree.ts";
+import { whileSwapping } from "./swapping.ts";
+import { archive } from "./tar-by-hand.ts";
 
 const TYPES: readonly LayerDiskType[] = [
   "ext4",
@@ -119,5 +123,82 @@ describe.each(TYPES)("LayerTar on %s", (type) => {
         expect(await changesOf(to, child)).toEqual([]);
       });
       await fc.assert(property, { numRuns: RUNS });
+    }));
+});
+
+describe("LayerTar on this machine", () => {
+  const { signal } = new AbortController();
+  const within = async (body: (machine: HostMachine) => Promise<void>): Promise<void> => {
+    const machine = await HostMachine.make();
+    try {
+      await body(machine);
+    } finally {
+      await machine.cleanup();
+    }
+  };
+
+  it("1 the event loop goes on, and memory stays, while much is made and applied at once", () =>
+    within(async (machine) => {
+      const tree = await machine.makeDirectory("tree");
+      for (let n = 0; n < 4; n++) writeFileSync(`${tree}/${n}`, randomBytes(12 * 1024 ** 2));
+      for (let n = 0; n < 500; n++) writeFileSync(`${tree}/small-${n}`, "small");
+      let longestMs = 0;
+      let mostBytes = 0;
+      let last = performance.now();
+      const before = process.memoryUsage();
+      const ticking = setInterval(() => {
+        longestMs = Math.max(longestMs, performance.now() - last);
+        last = performance.now();
+        const { arrayBuffers, external } = process.memoryUsage();
+        mostBytes = Math.max(mostBytes, arrayBuffers + external);
+      }, 1);
+      const copies = [0, 1, 2].map(async (n) => {
+        const to = await machine.makeDirectory(`to-${n}`);
+        await hostLayerTar.apply(to, hostLayerTar.diff(tree, null, signal), ALL, signal);
+        expect(describeTree(to)).toEqual(describeTree(tree));
+      });
+      await Promise.all(copies).finally(() => clearInterval(ticking));
+      // On a machine that is busy with other things as well.
+      expect(longestMs).toBeLessThan(2000);
+      expect(mostBytes - before.arrayBuffers - before.external).toBeLessThan(40 * 1024 ** 2);
+    }));
+
+  it("11 what is mounted in a tree is neither read nor removed", () =>
+    within(async (machine) => {
+      const parent = await machine.makeDirectory("parent");
+      await machine.makeDirectory("parent/mounted");
+      writeFileSync(`${parent}/mounted/below`, "below");
+      execFileSync("cp", ["-aT", parent, `${machine.directory}/child`]);
+      const child = `${machine.directory}/child`;
+      await machine.mount("-t tmpfs", "none", "child/mounted");
+      writeFileSync(`${child}/mounted/secret`, "the secret");
+      const found: unknown[] = [];
+      for await (const each of hostLayerTar.changes(child, parent, signal)) found.push(each);
+      expect(found).toEqual([]);
+      // Nor does a layer get at it.
+      const [opaque, into] = [".wh..wh..opq", "mounted/x"].map((name) => archive({ name }));
+      for (const bytes of [opaque, into]) {
+        const applied = hostLayerTar.apply(child, streamOf(bytes as Buffer), ALL, signal);
+        await expect(applied).rejects.toMatchObject({ code: "failed_precondition" });
+      }
+      expect(readdirSync(`${child}/mounted`)).toEqual(["secret"]);
+    }));
+
+  it("14 reads nothing from outside, though a directory becomes a link", () =>
+    within(async (machine) => {
+      const tree = await machine.makeDirectory("tree");
+      const outside = await machine.makeDirectory("outside");
+      await machine.makeDirectory("tree/swap");
+      for (let n = 0; n < 100; n++) {
+        writeFileSync(`${outside}/s${n}`, "the secret");
+        writeFileSync(`${tree}/swap/s${n}`, "harmless");
+      }
+      symlinkSync(outside, `${tree}/link`);
+      await whileSwapping(`${tree}/swap`, `${tree}/link`, async () => {
+        for (let round = 0; round < 15; round++) {
+          const layer = await collect(hostLayerTar.diff(tree, null, signal));
+          expect(layer.includes("the secret")).toBe(false);
+        }
+      });
     }));
 });

@@ -1,0 +1,56 @@
+import type { Mutant } from "./mutant.ts";
+
+const TESTS = ["tests/conformance/host-layer-tar.test.ts"];
+
+/** In how layers of images are applied and made. */
+export const LAYER_MUTANTS: readonly Mutant[] = [
+  {
+    name: "layer-ways-leave-the-root",
+    file: "src/host/libc-layer.ts",
+    before: "howToOpen(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)",
+    after: "howToOpen(0)",
+    breaks: "A link in an image leads what is unpacked out of it.",
+    tests: TESTS,
+  },
+  {
+    name: "whiteouts-take-their-own",
+    file: "src/host/layer-writer.ts",
+    before: 'this.#came.has(key + name.toString("latin1", 0, name.length - 1))',
+    after: "false",
+    breaks: "Files of a layer are lost to its own opaque directories.",
+    tests: TESTS,
+  },
+  {
+    name: "directories-hand-down",
+    file: "src/host/layer-directories.ts",
+    before:
+      "const inherits = (this.#stat.mode & SET_GROUP) !== 0 || hasAttribute(fd, DEFAULT_ACL);",
+    after: "const inherits = false;",
+    breaks: "Files of a layer get groups and access lists from where they lie.",
+    tests: TESTS,
+  },
+  {
+    name: "times-of-directories-forgotten",
+    file: "src/host/layer-writer.ts",
+    before: "this.#directories.restoreTimes();",
+    after: "",
+    breaks: "Directories of an image have the time at which it was unpacked.",
+    tests: TESTS,
+  },
+  {
+    name: "same-inode-is-same-content",
+    file: "src/host/layer-equality.ts",
+    before: "if (sameInode && a.hasChangeTimeOf(b)) return true;",
+    after: "if (sameInode) return true;",
+    breaks: "What was rewritten with its time put back is not in the layer.",
+    tests: TESTS,
+  },
+  {
+    name: "unchanged-names-forgotten",
+    file: "src/host/layer-walk.ts",
+    before: "else if (same) this.#links.remember(key, path, directory);",
+    after: "else if (same) return;",
+    breaks: "A file that was linked to another has only its own name in the layer.",
+    tests: TESTS,
+  },
+];
