@@ -271,3 +271,31 @@ it(
   },
   TEST_MS,
 );
+
+it(
+  "a snapshot becomes an image, the same byte by byte, which docker load, skopeo and we ourselves take",
+  async () => {
+    await Promise.all([machine.lagand.start({ config: BTRFS_POOL }), machine.engine.start()]);
+    await importFile("app", app);
+    await machine.mustLagan("volume", "create", "data", "--from-image", "app:1", "--path", "/srv");
+    await machine.mustLagan("snapshot", "create", "data", "--name", "first");
+    const [one, two] = [machine.path("one.tar"), machine.path("two.tar")];
+    for (const file of [one, two]) {
+      await machine.mustLagan("image", "commit", "data@first", "--tag", "seed:1", "-o", file);
+    }
+    expect((await machine.run(["cmp", one, two])).code).toBe(0);
+    expect(await machine.mustDocker("load", "-i", one)).toContain("seed:1");
+    const id = await machine.mustDocker("image", "inspect", "--format", "{{.Id}}", "seed:1");
+    const inspected = await machine.run(["skopeo", "inspect", "--config", `oci-archive:${one}`]);
+    expect(inspected.code).toBe(0);
+    expect(await machine.mustLagan("image", "commit", "data@first", "--tag", "seed:1")).toBe(
+      "seed:1",
+    );
+    expect((await inspect("seed:1")).id).toBe(id);
+    await machine.mustLagan("volume", "create", "again", "--from-image", "seed:1");
+    const tree = await machine.mustLagan("layer", "tree");
+    expect(tree).toMatch(/image seed:1\n└ \S+ +active +default .*volume again/);
+    expect(tree).toMatch(/ {2}└ .*snapshot data@first\n {4}└ .*volume data/);
+  },
+  TEST_MS,
+);
