@@ -1,9 +1,10 @@
 import { readdir, readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventually } from "./command.ts";
+import { HISTORY_VERBS, type HistoryVerb, historyVerbs, type Verb } from "./history-verbs.ts";
 import { findLoops } from "./leftovers.ts";
 import { Machine } from "./machine.ts";
-import { contentOf, NodeTeller } from "./node-teller.ts";
+import { NodeTeller } from "./node-teller.ts";
 import {
   COUNTABLE,
   type CrashPoint,
@@ -20,148 +21,18 @@ import {
 
 const ALL = process.env["LAGAN_CRASH_POINTS"] === "all";
 const TEST_MS = ALL ? 3_600_000 : 120_000;
-const LIMITED = { size: "16M" };
 const POOL = "pools:\n  default:\n    driver: btrfs\n    size: 512M\n";
 const HOME = "state/pools/default/mnt";
 
-interface Verb {
-  readonly prepare: () => Promise<unknown>;
-  readonly act: () => Promise<unknown>;
-  /** What {@link NodeTeller.tell} says. */
-  readonly undone: string;
-  readonly done: string;
-  /** The layers of the pool, those of `kept` not counted. */
-  readonly layers: { readonly undone: number; readonly done: number };
-  /** Statuses that are as good when it is asked for again. Absent: again would do it a second time. */
-  readonly again?: readonly number[];
-}
-
 let machine: Machine;
 let node: NodeTeller;
+let verbs: Readonly<Record<HistoryVerb, Verb>>;
 beforeAll(async () => {
   machine = await Machine.create();
   node = new NodeTeller(machine);
+  verbs = historyVerbs(machine, node, { limited: true });
 });
 afterAll(() => machine[Symbol.asyncDispose]());
-
-const DATA = "/v1/volumes/data";
-
-/** Volume `data` with one snapshot, `before`, that holds "old"; since then "new" was written. */
-async function withSnapshot(): Promise<void> {
-  await withVolume();
-  await take();
-  await node.write("data", "new");
-}
-
-async function withVolume(): Promise<void> {
-  await node.rest("POST", "/v1/volumes", { name: "data", options: LIMITED });
-  await node.write("data", "old");
-}
-
-function take(asGood: readonly number[] = []) {
-  return node.rest("POST", `${DATA}/snapshots`, { name: "before" }, asGood);
-}
-
-async function withTrashed(): Promise<void> {
-  await withSnapshot();
-  await node.rest("DELETE", `${DATA}/snapshots/before`);
-}
-
-/** A tar with the file that "old" stands for. */
-async function archive(): Promise<string> {
-  const directory = machine.path("archive");
-  await machine.run(["mkdir", "-p", directory]);
-  const script = `cat >${directory}/file && tar -C ${directory} -cf ${directory}.tar ./file`;
-  await machine.run(["sh", "-c", script], { input: contentOf("old") });
-  return readFile(`${directory}.tar`, "latin1");
-}
-
-const WITH_SNAPSHOT = "data 16M new [before old]";
-const VERBS: Readonly<Record<string, Verb>> = {
-  "snapshot create": {
-    prepare: withVolume,
-    act: () => take([409]),
-    undone: "data 16M old",
-    done: "data 16M old [before old]",
-    layers: { undone: 1, done: 2 },
-    again: [409],
-  },
-  "snapshot rm": {
-    prepare: withSnapshot,
-    act: () => node.rest("DELETE", `${DATA}/snapshots/before`, undefined, [404]),
-    undone: WITH_SNAPSHOT,
-    done: "data 16M new (before)",
-    layers: { undone: 2, done: 2 },
-    again: [404],
-  },
-  "trash rm of a snapshot": {
-    prepare: withTrashed,
-    act: () => node.rest("DELETE", "/v1/trash-snapshots/data@before", undefined, [404]),
-    undone: "data 16M new (before)",
-    done: "data 16M new",
-    layers: { undone: 2, done: 1 },
-    again: [404],
-  },
-  restore: {
-    prepare: withSnapshot,
-    act: () => node.rest("POST", `${DATA}/restore`, { snapshot: "before" }),
-    undone: WITH_SNAPSHOT,
-    done: "data 16M old [before old] [restore new]",
-    layers: { undone: 2, done: 3 },
-  },
-  "clone of a snapshot": {
-    prepare: withSnapshot,
-    act: () => node.rest("POST", "/v1/volumes", { name: "copy", options: { from: "data@before" } }),
-    undone: WITH_SNAPSHOT,
-    done: `copy 16M old; ${WITH_SNAPSHOT}`,
-    layers: { undone: 2, done: 3 },
-    again: [],
-  },
-  "clone of what is there now": {
-    prepare: withVolume,
-    act: () => node.rest("POST", "/v1/volumes", { name: "copy", options: { from: "data" } }),
-    undone: "data 16M old",
-    done: "copy 16M old; data 16M old [clone old]",
-    layers: { undone: 1, done: 3 },
-    again: [],
-  },
-  "branch create": {
-    prepare: withSnapshot,
-    act: () => node.rest("POST", `${DATA}/branches`, { name: "dev", from: "data@before" }),
-    undone: WITH_SNAPSHOT,
-    done: `${WITH_SNAPSHOT}; data@dev 16M old`,
-    layers: { undone: 2, done: 3 },
-    again: [],
-  },
-  resize: {
-    prepare: withSnapshot,
-    act: () => node.rest("PATCH", DATA, { sizeBytes: 32 * 1024 ** 2 }),
-    undone: WITH_SNAPSHOT,
-    done: "data 32M new [before old]",
-    layers: { undone: 2, done: 2 },
-    again: [],
-  },
-  import: {
-    prepare: withVolume,
-    act: async () => node.rest("POST", "/v1/volumes/copy/import", await archive(), [409]),
-    undone: "data 16M old",
-    done: "copy old; data 16M old",
-    layers: { undone: 1, done: 2 },
-    again: [409],
-  },
-  "trash empty": {
-    prepare: async () => {
-      await withTrashed();
-      await take();
-      await node.rest("DELETE", DATA);
-    },
-    act: () => node.rest("DELETE", "/v1/trash"),
-    undone: "trashed data",
-    done: "",
-    layers: { undone: 3, done: 0 },
-    again: [],
-  },
-};
 
 /** Layers in the pool, and what it has begun and not finished. */
 async function layers(): Promise<number> {
@@ -184,11 +55,11 @@ function* inTurn(points: readonly CrashPoint[], struck: () => number): Iterable<
 }
 
 describe("kill -9 at a system call of", () => {
-  it.each(Object.keys(VERBS))(
+  it.each(HISTORY_VERBS)(
     "%s: done or undone, nothing left over, and again does it",
     { timeout: TEST_MS },
     async (title) => {
-      const { prepare, act, undone, done, layers: count, again } = VERBS[title] as Verb;
+      const { prepare, act, undone, done, layers: count, repeats } = verbs[title];
       const { lagand } = machine;
       if (!lagand.running) await lagand.start({ config: POOL, env: COUNTABLE });
       await node.wipe();
@@ -209,7 +80,7 @@ describe("kill -9 at a system call of", () => {
         expect(end.acknowledged ? [done] : [undone, done], context).toContain(found);
         expect(await layers(), context).toBe(count[found === done ? "done" : "undone"]);
         expect(await node.faults(), context).toEqual([]);
-        if (found !== done || again !== undefined) await act();
+        if (found !== done || repeats) await act();
         expect(await node.tell(), context).toBe(done);
         expect(await layers(), context).toBe(count.done);
         expect(await node.faults(), context).toEqual([]);
@@ -233,8 +104,8 @@ describe("kill -9 at a system call of", () => {
       await lagand.kill();
       await lagand.start(expiring);
       await node.wipe();
-      await withTrashed();
-      await node.rest("POST", "/v1/volumes", { name: "other", options: LIMITED });
+      await verbs["trash rm of a snapshot"].prepare();
+      await node.rest("POST", "/v1/volumes", { name: "other", options: {} });
       await node.rest("POST", "/v1/volumes/other/snapshots", {});
       await node.rest("DELETE", "/v1/volumes/other");
       await lagand.kill();

@@ -11,7 +11,9 @@ import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
 import { hostExec } from "../../src/host/exec.ts";
 import { hostFiles } from "../../src/host/files.ts";
 import { hostKernel } from "../../src/host/kernel.ts";
+import { lastRecord, RecordWriter, readRecords } from "../conformance/record-writer.ts";
 import { Scratch } from "./driver-disk.ts";
+import { liveSnapshots } from "./live-snapshots.ts";
 
 const run = promisify(execFile);
 const LIVE = new AbortController().signal;
@@ -38,6 +40,29 @@ async function roomMib(path: string): Promise<number> {
   const { bavail, bsize } = await statfs(path);
   return Math.floor((bavail * bsize) / MIB);
 }
+
+it("has in each of many snapshots in a row a beginning of what its writer has acknowledged", {
+  timeout: 600_000,
+}, async () => {
+  const driver = createBtrfsDriver(join(scratch.path, "pool"), { size: "512M" }, ports);
+  await driver.open(LIVE);
+  const writer = await RecordWriter.start(await prepared(driver, A));
+  try {
+    for (let round = 0; round < liveSnapshots(100); round++) {
+      await writer.more(5);
+      const before = writer.acknowledged;
+      await driver.snapshot(A, B, LIVE);
+      const after = writer.begun;
+      const [mount] = await driver.mounts(B, { readOnly: true }, LIVE);
+      const last = lastRecord(await readRecords(mount?.source ?? ""));
+      expect(last).toBeGreaterThanOrEqual(before);
+      expect(last).toBeLessThanOrEqual(after);
+      await driver.remove(B, LIVE);
+    }
+  } finally {
+    await writer.stop();
+  }
+});
 
 describe("a loop file on a disk that fills up", () => {
   it("F20 warns, is faulted when the disk is full, and comes back when there is room", {

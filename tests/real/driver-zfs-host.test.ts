@@ -10,12 +10,13 @@ import { createZfsDriver } from "../../src/drivers/zfs/driver.ts";
 import { hostKernel } from "../../src/host/kernel.ts";
 import { lastRecord, RecordWriter, readRecords } from "../conformance/record-writer.ts";
 import { type ZfsMachine, zfsMachine } from "./driver-zfs-fixture.ts";
+import { liveSnapshots } from "./live-snapshots.ts";
 
 const LIVE = new AbortController().signal;
 const [A, B, C] = [1, 2, 3].map(layerOf) as [LayerId, LayerId, LayerId];
 const MIB = 1024 ** 2;
 /** Snapshots in a row of a layer that is being written. */
-const SNAPSHOTS = 50;
+const SNAPSHOTS = liveSnapshots(50);
 
 function layerOf(n: number): LayerId {
   return parseId<LayerId>(`01920000-0000-7000-8000-${`${n}`.padStart(12, "0")}`);
@@ -46,7 +47,9 @@ describe("a ZFS pool on a file", () => {
     await driver.open(LIVE);
   });
 
-  it("has in each of many snapshots every record acknowledged before it, and no gap; and all after a crash of zfs-fuse", async () => {
+  it("has in each of many snapshots every record acknowledged before it, and no gap; and all after a crash of zfs-fuse", {
+    timeout: 600_000,
+  }, async () => {
     const path = await prepared(driver, A);
     const writer = await RecordWriter.start(path);
     const bounds: (readonly [number, number])[] = [];
