@@ -1,5 +1,4 @@
 import { Readable } from "node:stream";
-import { finished } from "node:stream/promises";
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { Failure } from "../../core/failure.ts";
 import type { Log } from "../../core/ports/log.ts";
@@ -35,8 +34,10 @@ export function graphStreams(
           `Cannot fill layer ${id}: the request is empty (an engine repeats a broken call so); nothing was done`,
         );
       }
-      const { sizeBytes } = await graph.apply(id, body, signal).catch(async (thrown: unknown) => {
-        await discard(body);
+      // One iterator for all of it: what the one reader leaves, the other takes.
+      const bytes = body.iterator({ destroyOnReturn: false });
+      const { sizeBytes } = await graph.apply(id, bytes, signal).catch(async (thrown: unknown) => {
+        await discard(bytes);
         throw thrown;
       });
       return reply.type(PLUGIN_CONTENT_TYPE).send({ Size: sizeBytes, Err: "" });
@@ -46,9 +47,12 @@ export function graphStreams(
 }
 
 /** An engine that is still writing when the answer comes tells of a broken pipe, and not of what was answered. */
-async function discard(body: Readable): Promise<void> {
-  body.resume();
-  await finished(body).catch(() => undefined);
+async function discard(bytes: AsyncIterator<unknown>): Promise<void> {
+  try {
+    while ((await bytes.next()).done !== true);
+  } catch {
+    // The engine has gone, and needs no answer.
+  }
 }
 
 /** A failure before the first byte is answered as such; after it the connection breaks, so that nobody takes it for the end. */
