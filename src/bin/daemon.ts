@@ -39,7 +39,7 @@ import {
   socketPathOf,
 } from "../host/sockets.ts";
 import { hostTreeDiff } from "../host/tree-diff.ts";
-import { buildNode, DRIVER_NAME, type ImagePorts } from "../services/node.ts";
+import { buildNode, DRIVER_NAME, type ImagePorts, type NodeSettings } from "../services/node.ts";
 import type { Services } from "../services/services.ts";
 import { SqliteStore } from "../stores/sqlite/store.ts";
 import { buildGraph } from "./graph.ts";
@@ -57,14 +57,7 @@ async function main(): Promise<void> {
   const { file, overrides, csiEndpoint } = parseArguments();
   const config = await readConfig(file, overrides);
   const log = openLog(config.logLevel, traceId);
-  const stop = new AbortController();
-  for (const name of ["SIGTERM", "SIGINT"] as const) {
-    process.once(name, () => {
-      stop.abort(new Failure("unavailable", "The daemon is stopping"));
-      // Nothing is lost by it: what was acknowledged is on the disk, the rest is carried on at the next start.
-      setTimeout(() => endProcess(0), END_TIMEOUT_MS).unref();
-    });
-  }
+  const stop = stopOnSignal();
   const poolsDir = join(config.stateDir, "pools");
   await mkdir(poolsDir, { recursive: true, mode: 0o700 });
   await mkdir(config.runDir, { recursive: true, mode: 0o755 });
@@ -89,7 +82,7 @@ async function main(): Promise<void> {
       engines: config.engines.map((address) => new DockerEngine(address)),
       ...{ clock, random: systemRandom, images: imagePorts(config.stateDir) },
     },
-    { ...config, mountsDirectory: join(await realpath(config.runDir), "mounts") },
+    await settingsOf(config),
   );
   const { services, shadows, housekeeping } = node;
   await node.start(stop.signal);
@@ -164,6 +157,25 @@ function realDirectory(path: string): Promise<string | undefined> {
 function imagePorts(stateDir: string): ImagePorts {
   const sources = hostImageSources(join(stateDir, "images"));
   return { sources, layerTar: hostLayerTar, archive: hostArchive, hash: hostHash };
+}
+
+/** Aborts when the daemon is to end. */
+function stopOnSignal(): AbortController {
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.once(name, () => {
+      stop.abort(new Failure("unavailable", "The daemon is stopping"));
+      // Nothing is lost by it: what was acknowledged is on the disk, the rest is carried on at the next start.
+      setTimeout(() => endProcess(0), END_TIMEOUT_MS).unref();
+    });
+  }
+  return stop;
+}
+
+async function settingsOf(config: Config): Promise<NodeSettings> {
+  const { runDir } = config;
+  const mountsDirectory = join(await realpath(runDir), "mounts");
+  return { ...config, mountsDirectory, snapshotsSocket: join(runDir, "snapshots.sock") };
 }
 
 /**

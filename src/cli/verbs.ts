@@ -28,6 +28,10 @@ export const VERBS: Readonly<Record<string, Verb>> = {
     summary: "versions of command and daemon",
     load: async () => (await import("./version.ts")).versionCommand,
   },
+  install: {
+    summary: "set up engines: install containerd",
+    load: async () => (await import("./install.ts")).installCommand,
+  },
   completion: {
     summary: "script that makes your shell complete",
     load: async () => (await import("./completion.ts")).completionCommand,
@@ -114,7 +118,7 @@ Storage for containers that outlives them.
 
   status      the daemon in short           doctor      finds what is wrong
   events      what happened [--follow]      version     of command and daemon
-  daemon      become the daemon             completion  bash | zsh | fish
+  daemon      become the daemon             install, completion  engines, shells
 
 Options:
   --host      the daemon (env LAGAN_HOST; default unix:///run/lagan/lagan.sock)

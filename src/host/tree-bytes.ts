@@ -65,6 +65,7 @@ class TreeSum {
   readonly #map = Buffer.alloc(FIEMAP_BYTES + EXTENTS * EXTENT_BYTES);
   #allocatedBytes = 0;
   #sharedBytes = 0;
+  #entries = 0;
   #tellsShared = true;
 
   constructor(root: string) {
@@ -72,11 +73,13 @@ class TreeSum {
   }
 
   get bytes(): TreeBytes {
-    return { allocatedBytes: this.#allocatedBytes, sharedBytes: this.#sharedBytes };
+    const [allocatedBytes, sharedBytes] = [this.#allocatedBytes, this.#sharedBytes];
+    return { allocatedBytes, sharedBytes, entries: this.#entries };
   }
 
   add(held: number, stats: BigIntStats): void {
     if (!stats.isDirectory() && stats.nlink > 1n && !this.#isFirst(stats)) return;
+    this.#entries += 1;
     const allocatedBytes = Number(stats.blocks) * 512;
     this.#allocatedBytes += allocatedBytes;
     if (!this.#tellsShared || !stats.isFile() || allocatedBytes === 0) return;

@@ -1,7 +1,9 @@
 import { Failure } from "../core/failure.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Engine } from "../core/ports/engine.ts";
+import type { Files } from "../core/ports/files.ts";
 import { formatBytes } from "../core/size.ts";
+import { examineContainerd } from "./doctor-containerd.ts";
 import { examineEngines } from "./doctor-engines.ts";
 import type { Operations } from "./operations.ts";
 import type { Pools } from "./pools.ts";
@@ -36,6 +38,9 @@ interface DoctorParts {
   /** Ours, as engines know it. */
   readonly driverName: string;
   readonly clock: Clock;
+  readonly files: Files;
+  /** Socket of the door for containerd; empty: there is none. */
+  readonly snapshotsSocket: string;
 }
 
 /** Looks the whole node over and says what is wrong, why it matters, and what to type. */
@@ -50,12 +55,13 @@ export class Doctor {
   async examine(signal: AbortSignal): Promise<readonly Finding[]> {
     // First, so that no check runs into a pool that has just failed: the others pass it over then.
     await this.#parts.pools.refresh(signal);
-    const { engines, driverName } = this.#parts;
+    const { engines, driverName, files, snapshotsSocket } = this.#parts;
     const checks: readonly [string, () => Promise<readonly Finding[]>][] = [
       ["pools", () => this.#pools(signal)],
       ["records and pools", () => this.#disagreement(signal)],
       ["operations", () => this.#operations()],
       ["engines", () => examineEngines(engines, driverName, signal)],
+      ["containerd", () => examineContainerd(files, snapshotsSocket)],
       ["shadowed volumes", () => this.#shadows(signal)],
       ["trash", () => this.#trash()],
     ];

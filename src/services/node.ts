@@ -76,6 +76,8 @@ export interface NodeSettings {
   readonly defaultPool: PoolName;
   /** Where layers of engines and images lie; null: the default pool where that suits them, else one of their own. */
   readonly layersPool?: PoolName | null;
+  /** Socket of the door for containerd; absent: there is none. */
+  readonly snapshotsSocket?: string;
   /** Those of the configuration. */
   readonly profiles: ProfileTable;
   /** How long removed volumes stay in the trash, in milliseconds; 0: not at all; null: until it is emptied. */
@@ -152,8 +154,9 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   });
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
   const doctor = new Doctor({
-    ...{ pools, reconcile, shadows, operations, trash, engines, clock },
+    ...{ pools, reconcile, shadows, operations, trash, engines, clock, files },
     driverName: DRIVER_NAME,
+    snapshotsSocket: settings.snapshotsSocket ?? "",
   });
   const housekeeping = new Housekeeping({
     ...{ pools, operations, reconcile, trash, snapshotTrash, mounts, usage, volumes, shadows },

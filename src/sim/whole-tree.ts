@@ -71,7 +71,7 @@ export function measureTree(top: Place): TreeBytes {
       if (place.node === child && !child.isSubvolume) places.push(place);
     }
   }
-  return { allocatedBytes, sharedBytes };
+  return { allocatedBytes, sharedBytes, entries: places.length };
 }
 
 /**

@@ -10,9 +10,10 @@ import { benchImages, IMAGE_FILES } from "./images.ts";
 import { benchKernel } from "./kernel.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRun } from "./run.ts";
+import { benchSnapshotter } from "./snapshotter.ts";
 
 const USAGE = `usage: npm run bench -- [--operations=N] [--rounds=N] [--volumes=N] [--files=N] [NAME...]
-names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph, csi, images; none means all`;
+names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph, csi, images, snapshotter; none means all`;
 
 /** Mounts and Unmounts of the memory benchmark unless told. */
 const OPERATIONS = 20_000;
@@ -57,6 +58,7 @@ async function main(args: readonly string[]): Promise<number> {
     "graph",
     "csi",
     "images",
+    "snapshotter",
   ];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0 || !(operations > 0) || !(rounds > 0) || !(volumes > 0)) {
@@ -79,6 +81,7 @@ async function main(args: readonly string[]): Promise<number> {
     [wanted.has("graph"), () => benchGraph(rounds)],
     [wanted.has("csi"), () => benchCsi(volumes)],
     [wanted.has("images"), () => benchImages(rounds, files)],
+    [wanted.has("snapshotter"), () => benchSnapshotter(rounds)],
     ...HISTORY.map((bench) => [wanted.has("history"), bench] as const),
   ];
   for (const [chosen, bench] of benches) {

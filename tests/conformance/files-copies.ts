@@ -122,6 +122,9 @@ export function filesMeasureTests(
       expect(allocatedBytes - empty.allocatedBytes).toBeLessThan(4 * MIB);
       expect(sharedBytes).toBe(0);
     }
+    // The directory that something is mounted on is not of the tree either: what it holds is the other's.
+    const after = await files.measureTree(`${root}/tree`, signal);
+    expect(after.entries - empty.entries).toBe(2);
   });
 
   check("17 tells the bytes that a copy shares, when it shares them", async ({ files, root }) => {
@@ -157,4 +160,53 @@ async function makeTree(files: FilesGiven["files"], path: string): Promise<void>
   await files.writeText(`${path}/file`, "outer");
   await files.setOwner(path, { uid: 3, gid: 4 });
   await files.setMode(path, 0o2750);
+}
+
+/** Sentences 19 and 20. */
+export function filesStepTests(
+  check: (title: string, body: (given: FilesGiven) => Promise<void>) => void,
+): void {
+  check(
+    "19 steps are done in order, and end with the first that fails",
+    async ({ files, root }) => {
+      await files.makeDirectory(`${root}/model`, { mode: 0o2751, uid: 7, gid: 8 });
+      const mode = 0o4711;
+      await files.perform([
+        { do: "makeDirectory", path: `${root}/a`, mode, uid: 5, gid: 6 },
+        { do: "makeDirectoryLike", path: `${root}/a/b`, model: `${root}/model` },
+        { do: "writeText", path: `${root}/a/text`, text: "one" },
+        { do: "writeText", path: `${root}/a/text`, text: "two" },
+        { do: "rename", from: `${root}/a`, to: `${root}/c` },
+      ]);
+      expect(await files.stat(`${root}/c`)).toMatchObject({ mode, uid: 5, gid: 6 });
+      expect(await files.stat(`${root}/c/b`)).toMatchObject({ mode: 0o2751, uid: 7, gid: 8 });
+      expect(await files.readText(`${root}/c/text`)).toBe("two");
+      expect(await files.list(`${root}/c`)).toEqual(["b", "text"]);
+      const failing = files.perform([
+        { do: "makeDirectory", path: `${root}/d`, mode: 0o700 },
+        { do: "rename", from: `${root}/model`, to: `${root}/c` },
+        { do: "makeDirectory", path: `${root}/e`, mode: 0o700 },
+      ]);
+      await expect(failing).rejects.toMatchObject({ code: "already_exists" });
+      expect(await files.list(root)).toEqual(["c", "d", "model"]);
+      const absent = files.perform([{ do: "rename", from: `${root}/none`, to: `${root}/f` }]);
+      await expect(absent).rejects.toMatchObject({ code: "not_found" });
+    },
+  );
+
+  check("20 what was done is there after a power cut, for all who asked at once", async (given) => {
+    const { files, root, powerCut } = given;
+    const names = ["a", "b", "c"];
+    await Promise.all(
+      names.map(async (name) => {
+        await files.perform([
+          { do: "makeDirectory", path: `${root}/${name}`, mode: 0o755 },
+          { do: "writeText", path: `${root}/${name}/text`, text: name },
+        ]);
+        await files.syncFileSystem(root);
+      }),
+    );
+    const next = await powerCut();
+    for (const name of names) expect(await next.readText(`${root}/${name}/text`)).toBe(name);
+  });
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Files } from "../../src/core/ports/files.ts";
-import { filesCopyTests, filesMeasureTests } from "./files-copies.ts";
+import { filesCopyTests, filesMeasureTests, filesStepTests } from "./files-copies.ts";
 
 /** A machine's files, and a hand of the test's own on the same machine. */
 export interface FilesGiven {
@@ -442,5 +442,6 @@ export function filesConformance(name: string, harness: FilesHarness): void {
 
     filesCopyTests(check);
     filesMeasureTests(check);
+    filesStepTests(check);
   });
 }

@@ -65,6 +65,22 @@ describe.each(Object.keys(POOLS))("containerd on %s", (driver) => {
     expect(await containerd.must("plugins", "ls")).toMatch(/snapshotter\S*\s+lagan\s.*ok/);
   });
 
+  it("is in the configuration that lagan install writes, as containerd reads it", async () => {
+    const own = machine.path("own.toml");
+    await writeFile(own, '# mine\nversion = 2\n[debug]\n  level = "warn"\n');
+    const address = machine.path("run/snapshots.sock");
+    const install = (path: string) =>
+      machine.mustLagan("install", "containerd", "--force", "--config", path, "--address", address);
+    expect(await install(own)).toContain("+[proxy_plugins.lagan]");
+    const read = await machine.must("containerd", "-c", own, "config", "dump");
+    expect(read).toMatch(/\[proxy_plugins\.lagan\]\s+type = "snapshot"/);
+    expect(read).toContain(`address = "${address}"`);
+    expect(read).toContain('level = "warn"');
+    for (const path of [own, containerd.configPath]) {
+      expect(await install(path)).toContain("has lagan already");
+    }
+  });
+
   it("unpacks an image and runs it: what upper layers replaced and took away is so", async () => {
     await importImage();
     expect(await names()).toHaveLength(LAYERS);

@@ -22,6 +22,8 @@ export interface TreeBytes {
   readonly allocatedBytes: number;
   /** Those of them that other files have too, in the tree or elsewhere, as far as the file system tells. */
   readonly sharedBytes: number;
+  /** Files, directories and what else there is, its root among them, each once however many names it has. */
+  readonly entries: number;
 }
 
 /** Whether a call also makes durable the names that it gives and takes; true unless told. */

@@ -88,8 +88,12 @@ export class Contents {
   /** Of this content alone; `exclusiveBytes` are those that no other file shares. */
   async usage(name: string, signal: AbortSignal): Promise<LayerUsage> {
     const { files } = this.#ports;
-    const { allocatedBytes, sharedBytes } = await files.measureTree(this.of(name).content, signal);
-    return { referencedBytes: allocatedBytes, exclusiveBytes: allocatedBytes - sharedBytes };
+    const { allocatedBytes, sharedBytes, entries } = await files.measureTree(
+      this.of(name).content,
+      signal,
+    );
+    const exclusiveBytes = allocatedBytes - sharedBytes;
+    return { referencedBytes: allocatedBytes, exclusiveBytes, inodes: entries };
   }
 
   /** Bytes allocated to the content of a committed layer; counted once. */

@@ -284,13 +284,13 @@ class OverlayDriver implements StorageDriver {
     const book = await this.#up(signal);
     const { record } = ensureFound(`Cannot count layer ${layer}`, await this.#find(book, layer));
     const own = { referencedBytes: 0, exclusiveBytes: 0 };
-    const { referencedBytes, exclusiveBytes } =
+    const { referencedBytes, ...counted } =
       record.content === undefined ? own : await this.#contents.usage(record.content, signal);
     let sumBytes = referencedBytes;
     for (const name of await this.#ancestry.contentsOf(book.shelf, record.parent)) {
       sumBytes += await this.#contents.sizeOfCommitted(name, signal);
     }
-    return { referencedBytes: sumBytes, exclusiveBytes };
+    return { ...counted, referencedBytes: sumBytes };
   }
 
   async resize(layer: LayerId, sizeBytes: number | null, signal: AbortSignal): Promise<void> {
