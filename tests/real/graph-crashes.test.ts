@@ -75,7 +75,9 @@ describe("containers on lagan's layers", () => {
     await expectWhole();
   });
 
-  it("are not harmed by a lagand that dies while an image is loaded: the load fails, and works again", async () => {
+  it("are not harmed by a lagand that dies while an image is loaded: the load fails, and works again", {
+    timeout: 180_000,
+  }, async () => {
     await start();
     await docker("exec", "web", "dd", "if=/dev/urandom", "of=/large", "bs=1M", "count=64");
     await docker("commit", "web", "large");

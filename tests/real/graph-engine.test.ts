@@ -89,6 +89,7 @@ describe("an engine whose storage driver is lagan", () => {
 
   it.each(["legacy", "buildkit"] as const)(
     "builds (%s), and a second time from its cache",
+    { timeout: 180_000 },
     async (builder) => {
       await machine.importBusybox();
       const files = {

@@ -124,6 +124,7 @@ export class GraphMachine {
     if (containers.length > 0) await this.docker("rm", "-f", ...containers);
     await this.docker("builder", "prune", "-af");
     await this.docker("image", "prune", "-af");
-    await eventually("no layer is left", () => this.layers().length === 0);
+    // A layer that was in use when it was to go is tried again after half a minute.
+    await eventually("no layer is left", () => this.layers().length === 0, { timeoutMs: 60_000 });
   }
 }
