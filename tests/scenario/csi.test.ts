@@ -105,6 +105,8 @@ describe("an attachment", () => {
     const elsewhere = controller.controllerPublishVolume({ ...asked, nodeId: "n2" });
     await expect(elsewhere).rejects.toMatchObject({ code: "not_found" });
     await controller.controllerUnpublishVolume({ volumeId, nodeId: "n1" });
+    const renewed = await controller.controllerPublishVolume(asked);
+    expect(renewed.publishContext).not.toEqual(publishContext);
     const staged = { volumeId, stagingTargetPath: STAGING, volumeCapability: mode(7) };
     const late = node.nodeStageVolume({ ...staged, publishContext });
     await expect(late).rejects.toMatchObject({ code: "failed_precondition" });
