@@ -2,6 +2,7 @@ import {
   chmodSync,
   closeSync,
   constants as fs,
+  fsyncSync,
   lchownSync,
   mkdirSync,
   openSync,
@@ -12,6 +13,7 @@ import {
 import { basename, dirname } from "node:path";
 import type { FileStep } from "../core/ports/files.ts";
 import { attempt, renameNoReplace } from "./libc.ts";
+import { isInTree } from "./syscalls-extents.ts";
 import { makeDirectoryLike } from "./tree-copy.ts";
 
 /** `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. */
@@ -35,7 +37,7 @@ function performStep(step: FileStep): void {
       makeDirectoryLike(step.path, step.model);
       return;
     case "writeText":
-      attempt("write", step.path, () => replaceText(step.path, step.text));
+      attempt("write", step.path, () => replaceText(step.path, step.text, step.textFirst === true));
       return;
     case "rename":
       renameNoReplace(step.from, step.to);
@@ -43,13 +45,14 @@ function performStep(step: FileStep): void {
   }
 }
 
-function replaceText(path: string, text: string): void {
+function replaceText(path: string, text: string, textFirst: boolean): void {
   const fresh = `${dirname(path)}/.${basename(path)}.new`;
   // What a writer that died has left, perhaps.
   rmSync(fresh, { force: true });
   const fd = openSync(fresh, fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL | fs.O_NOFOLLOW, 0o600);
   try {
     writeSync(fd, text);
+    if (textFirst && !isInTree(fd, path)) fsyncSync(fd);
   } finally {
     closeSync(fd);
   }

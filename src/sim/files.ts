@@ -65,7 +65,10 @@ export class SimFiles implements Files {
           await this.makeDirectoryLike(step.path, step.model);
           break;
         case "writeText":
-          await this.#writeText(step.path, step.text, { syncNames: false, syncText: false });
+          await this.#writeText(step.path, step.text, {
+            syncNames: false,
+            syncText: step.textFirst === true,
+          });
           break;
         case "rename":
           await this.rename(step.from, step.to, { syncNames: false });

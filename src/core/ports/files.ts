@@ -41,7 +41,13 @@ export type FileStep =
       readonly gid?: number;
     }
   | { readonly do: "makeDirectoryLike"; readonly path: string; readonly model: string }
-  | { readonly do: "writeText"; readonly path: string; readonly text: string }
+  | {
+      readonly do: "writeText";
+      readonly path: string;
+      readonly text: string;
+      /** The text is on its way to the disk before any later change of names there: no power cut leaves it empty. */
+      readonly textFirst?: boolean;
+    }
   | { readonly do: "rename"; readonly from: string; readonly to: string };
 
 /**
@@ -117,7 +123,7 @@ export interface Files {
   /**
    * 19. The steps, in order, in one go: where a call by itself costs more than what it does. Ends with the first that fails,
    *     as that method does, and leaves what came before it. Nothing of it is durable before a `syncFileSystem`; a power cut may
-   *     leave a text empty.
+   *     leave a text empty, unless it is `textFirst`.
    */
   perform(steps: readonly FileStep[]): Promise<void>;
   /**

@@ -137,12 +137,13 @@ export class Shelf {
     return [...this.stepsToDraft(layer, record), ...this.stepsToPublish(layer)];
   }
 
-  /** The steps of {@link draft} and {@link draftRecord}. Not durable. */
-  stepsToDraft(layer: LayerId, record: LayerRecord): readonly FileStep[] {
+  /** The steps of {@link draft} and {@link draftRecord}. Not durable; `textFirst` is that of the record. */
+  stepsToDraft(layer: LayerId, record: LayerRecord, textFirst = false): readonly FileStep[] {
     const path = this.draftOf(layer);
+    const text = formatLayerRecord(record);
     return [
       { do: "makeDirectory", path, mode: PASS_MODE },
-      { do: "writeText", path: `${path}/${RECORD_FILE}`, text: formatLayerRecord(record) },
+      { do: "writeText", path: `${path}/${RECORD_FILE}`, text, textFirst },
     ];
   }
 

@@ -348,8 +348,10 @@ export class TreeDriver implements StorageDriver {
       await this.#lineage.making(layer, record.parent, async () => {
         await this.#discard(draft, signal);
         // The record before the content: with a new subvolume beside it, its sync would be a commit of the whole btrfs.
-        if (kept) await this.#files.perform(shelf.stepsToDraft(layer, record));
-        else {
+        // Where one commit makes all names durable, it is enough that the record comes no later than they do.
+        if (kept || this.#trees.settlesNames) {
+          await this.#files.perform(shelf.stepsToDraft(layer, record, !kept));
+        } else {
           await shelf.draft(layer);
           signal.throwIfAborted();
           await shelf.draftRecord(layer, record);
