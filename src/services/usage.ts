@@ -87,12 +87,15 @@ export class Usage {
   /**
    * Measures what lies in pools that keep books: volumes in `busy`, and those never measured; snapshots never measured,
    * and some of the others: what one alone holds changes with its neighbors. Forgets what is not given.
+   *
+   * @param againMs When it begins no more but volumes never measured, in milliseconds; those measured longest ago come first.
    */
   async sample(
     volumes: readonly Volume[],
     busy: ReadonlySet<VolumeId>,
     snapshots: readonly PlacedSnapshot[],
     signal: AbortSignal,
+    againMs: number = Number.POSITIVE_INFINITY,
   ): Promise<void> {
     const there = new Set(snapshots.map(({ snapshot }) => snapshot.id));
     for (const id of this.#snapshots.keys()) if (!there.has(id)) this.#snapshots.delete(id);
@@ -101,12 +104,25 @@ export class Usage {
     const due = volumes.filter(
       ({ id, spec }) => (busy.has(id) || !this.#last.has(id)) && this.#keepsBooks(spec.pool),
     );
+    const { clock } = this.#parts;
+    const until = clock.monotonic() + againMs;
+    const isNew = ({ id }: Volume): boolean => !this.#last.has(id);
+    const since = ({ id }: Volume): number => this.#last.get(id)?.at ?? 0;
+    const again = due.filter((one) => !isNew(one)).sort((a, b) => since(a) - since(b));
+    const measure = (volume: Volume) => () => this.measure(volume, signal);
+    const dueSnapshots = this.#dueSnapshots(snapshots);
+    const isFresh = (one: PlacedSnapshot): boolean =>
+      this.ofSnapshot(one.snapshot.id) === undefined;
+    const measureOne = (one: PlacedSnapshot) => () => this.measureSnapshot(one, signal);
+    await this.#do(due.filter(isNew).map(measure), signal);
     await this.#do(
       [
-        ...due.map((volume) => () => this.measure(volume, signal)),
-        ...this.#dueSnapshots(snapshots).map((one) => () => this.measureSnapshot(one, signal)),
+        ...dueSnapshots.filter(isFresh).map(measureOne),
+        ...again.map(measure),
+        ...dueSnapshots.filter((one) => !isFresh(one)).map(measureOne),
       ],
       signal,
+      () => clock.monotonic() < until,
     );
   }
 

@@ -7,6 +7,9 @@ import { ACCOUNTS } from "./history-schema.ts";
 import { NO_QUERY } from "./query.ts";
 import { type Route, route } from "./route.ts";
 
+/** How long what was measured before is measured again for one answer, in milliseconds; then the last figures do. */
+const AGAIN_MS = 75;
+
 /** What everything holds. */
 export function usageRoutes(services: Services): readonly Route[] {
   return [
@@ -33,7 +36,8 @@ async function accountsOf(
   const snapshots = [...taken, ...removed].map(({ line, snapshot }) => {
     return { pool: line.value.spec.pool, snapshot: snapshot.value };
   });
-  await usage.sample(lines, new Set(lines.map(({ id }) => id)), snapshots, signal);
+  const all = new Set(lines.map(({ id }) => id));
+  await usage.sample(lines, all, snapshots, signal, AGAIN_MS);
   const byLine = Map.groupBy(snapshots, ({ snapshot }) => snapshot.volume);
   return lines.map((line) => ({
     ...accountOf(line, line.name, usage.last(line.id)),
