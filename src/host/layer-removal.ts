@@ -1,4 +1,4 @@
-import { DEPTH_LIMIT, entriesOf, OPEN_DIRECTORY } from "./directory-entries.ts";
+import { DEPTH_LIMIT, entriesOf, OPEN_DIRECTORY, SELF } from "./directory-entries.ts";
 import { errnoOfCall, SyscallError } from "./libc.ts";
 import { close, openAt } from "./libc-at.ts";
 import { EntryStat, removeDirectoryAt, unlinkAt } from "./libc-layer.ts";
@@ -19,11 +19,26 @@ export interface Sparing {
 export const SPARE_NOTHING: Sparing = { isSpared: () => false, emptied: () => undefined };
 
 /**
- * Removes what is in the open directory `fd`, by descriptors and without following a link.
+ * Removes what is in the open directory `directory`, by descriptors and without following a link.
  *
  * @returns True when nothing is left in it.
  */
-export function removeContent(fd: number, sparing: Sparing, path: string, depth = 1): boolean {
+export function removeContent(
+  directory: number,
+  sparing: Sparing,
+  path: string,
+  depth = 1,
+): boolean {
+  // Of its own: a descriptor that was listed before goes on where that ended, and btrfs lists what was there when it was opened.
+  const fd = openAt(directory, SELF, OPEN_DIRECTORY, path);
+  try {
+    return removeListed(fd, sparing, path, depth);
+  } finally {
+    close(fd);
+  }
+}
+
+function removeListed(fd: number, sparing: Sparing, path: string, depth: number): boolean {
   if (depth > DEPTH_LIMIT) throw new SyscallError("remove", path, "ELOOP");
   const stat = new EntryStat();
   if (!stat.ask(fd, NOTHING, path)) return true;

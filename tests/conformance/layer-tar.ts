@@ -207,6 +207,15 @@ export function layerTarConformance(
     expect(readdirSync(child)).toEqual(["new"]);
   });
 
+  check("5 opaque twice, with entries between", async (given) => {
+    const { child } = pair(given);
+    const opaque = { name: "d/.wh..wh..opq" };
+    await put(given, child, opaque, { name: "d/one" }, opaque, { name: "d/two/in" }, opaque);
+    expect(readdirSync(`${child}/d`).sort()).toEqual(["one", "two"]);
+    await put(given, child, { name: "d/three" }, opaque);
+    expect(readdirSync(`${child}/d`)).toEqual(["three"]);
+  });
+
   check("6 anything replaces anything", async (given) => {
     const kinds: readonly Header[] = [
       { name: "x", content: "file" },
@@ -376,6 +385,19 @@ export function layerTarConformance(
     await given.layers.apply(layer, given.layers.diff(child, parent, signal), ALL, signal);
     expect(lstatSync(`${layer}/a`).ino).toBe(lstatSync(`${layer}/z`).ino);
     expect(readdirSync(layer).sort()).toEqual(["a", "z"]);
+  });
+
+  check("12 what was rewritten to its size, and its time put back", async (given) => {
+    const parent = given.tree();
+    for (const name of ["a", "b"]) {
+      writeFileSync(`${parent}/${name}`, "before");
+      setTime(`${parent}/${name}`, 1000n, 0n);
+    }
+    setTime(parent, 1000n, 0n);
+    const child = given.child(parent);
+    writeFileSync(`${child}/a`, "behind");
+    setTime(`${child}/a`, 1000n, 0n);
+    expect(await changesOf(given, child, parent)).toEqual(["modified a"]);
   });
 
   check("13 two layers of the same trees are equal, and in order", async (given) => {
