@@ -193,6 +193,12 @@ it(
     await writeFile(machine.path("bad.tar"), layoutTar(app, { [layer?.[0] ?? ""]: wrong }));
     const { code } = await machine.lagan("image", "import", machine.path("bad.tar"));
     expect([13, 25]).toContain(code);
+    // Behind the end mark, where no tar program looks: only the digest tells.
+    const [plain] = [...other.files].filter(([, bytes]) => bytes === other.tars[1]);
+    const behind = Buffer.concat([plain?.[1] ?? Buffer.alloc(0), Buffer.alloc(1024)]);
+    await writeFile(machine.path("behind.tar"), layoutTar(other, { [plain?.[0] ?? ""]: behind }));
+    const refused = await machine.lagan("image", "import", machine.path("behind.tar"));
+    expect(refused).toMatchObject({ code: 25 });
     await importFile("seen", other);
     await machine.mustLagan("image", "rm", "other:1");
     await expectNothing();
