@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -73,8 +74,9 @@ describe.each(Object.keys(POOLS))("containerd on %s", (driver) => {
       machine.mustLagan("install", "containerd", "--force", "--config", path, "--address", address);
     expect(await install(own)).toContain("+[proxy_plugins.lagan]");
     const read = await machine.must("containerd", "-c", own, "config", "dump");
-    expect(read).toMatch(/\[proxy_plugins\.lagan\]\s+type = "snapshot"/);
-    expect(read).toContain(`address = "${address}"`);
+    const [, section] = read.split("[proxy_plugins.lagan]");
+    expect(section).toMatch(/^\s+(address = .*\s+)?type = "snapshot"/);
+    expect(section).toContain(`address = "${address}"`);
     expect(read).toContain('level = "warn"');
     for (const path of [own, containerd.configPath]) {
       expect(await install(path)).toContain("has lagan already");
@@ -100,6 +102,16 @@ describe.each(Object.keys(POOLS))("containerd on %s", (driver) => {
     expect(outputs).toEqual([1, 2, 3, 4].map((n) => `${n}\n4`));
     expect(await container("cat /data/0/kept")).toBe("kept 0");
     await onlyImages();
+  });
+
+  it("a container sees what containerd's own overlayfs would show, after any changes", async () => {
+    await containerd.must("images", "import", "--snapshotter", "overlayfs", archive);
+    for (let round = 0; round < 3; round++) {
+      const script = `${changes(20)}\n${SHOW_TREE}`;
+      const ours = await container(script);
+      expect(ours.split("\n").length).toBeGreaterThan(3);
+      expect(ours, script).toBe(await containerd.container(IMAGE, script, "overlayfs"));
+    }
   });
 
   it("counts what a layer has of its own", async () => {
@@ -140,6 +152,31 @@ describe.each(Object.keys(POOLS))("containerd on %s", (driver) => {
     });
   });
 });
+
+/** All below /data: names, kinds, modes, owners, links, and content. */
+const SHOW_TREE = `cd /data; find . | sort | while read -r f; do
+  stat -c '%n %F %a %u:%g' "$f"; [ -L "$f" ] && readlink "$f"; [ -f "$f" ] && [ ! -L "$f" ] && md5sum <"$f"
+done; true`;
+
+/** So many random changes of what the image has below /data, one a line; some do nothing. */
+function changes(count: number): string {
+  const path = () =>
+    `/data/${randomInt(5)}${randomInt(2) === 0 ? "" : `/${["kept", "new", "sub"][randomInt(3)]}`}`;
+  const kinds: readonly (() => string)[] = [
+    () => `echo ${randomInt(1_000)} >>${path()}`,
+    () => `rm -rf ${path()}`,
+    () => `mkdir -p ${path()}`,
+    () => `rm -rf ${path()}.x; mv ${path()} ${path()}.x`,
+    () => `chmod 0${randomInt(8)}7${randomInt(8)}5 ${path()}`,
+    () => `chown ${randomInt(9)}:${randomInt(9)} ${path()}`,
+    () => `ln -s ../${randomInt(9)} ${path()}`,
+    () => `cp -a ${path()} ${path()}`,
+  ];
+  return Array.from(
+    { length: count },
+    () => `(${kinds[randomInt(kinds.length)]?.()}) 2>/dev/null`,
+  ).join("\n");
+}
 
 async function layersOf(directory: string): Promise<readonly string[]> {
   const layers: string[] = [];
