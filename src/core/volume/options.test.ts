@@ -38,7 +38,7 @@ it("takes nothing for nothing", () => {
 it.each([
   [
     { sise: "1G" },
-    "allowed are size, pool, profile, uid, gid, mode, protect, schedule, keep, from, label.KEY",
+    "allowed are size, pool, profile, uid, gid, mode, protect, schedule, keep, from, from-image, from-image-path, label.KEY",
   ],
   [{ Size: "1G" }, "unknown"],
   [{ "": "1" }, "unknown"],
