@@ -122,6 +122,5 @@ Storage for containers that outlives them.
 
 Options:
   --host      the daemon (env LAGAN_HOST; default unix:///run/lagan/lagan.sock)
-  --version   version of this command
-  --help      this; after a command: its options and examples
+  --help      this; after a command: its options and examples     --version
 `;

@@ -582,7 +582,9 @@ describe("completion", () => {
     expect(await complete("volume", "rm", "")).toEqual(["data", "other"]);
     expect(await complete("volume", "rm", "data", "")).toEqual(["other"]);
     expect(await complete("volume", "rename", "data", "")).toEqual([]);
-    expect(await complete("volume", "create", "--p")).toEqual(["--pool", "--profile", "--protect"]);
+    expect(await complete("volume", "create", "--p")).toEqual([
+      ...["--pool", "--profile", "--path", "--protect"],
+    ]);
     expect(await complete("volume", "create", "--pool", "")).toEqual(["bulk", "default"]);
     expect(await complete("volume", "create", "--pool", "=", "de")).toEqual(["default"]);
     expect((await complete("trash", "restore", ""))[0]).toBe("gone");
