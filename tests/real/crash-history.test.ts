@@ -98,7 +98,11 @@ describe("kill -9 at a system call of", () => {
     const expiring = { config: `${POOL}trash: { keep: 1s }\n`, env: COUNTABLE };
     const expired = async () => {
       await lagand.ready();
-      await eventually("it is gone", async () => (await node.tell()) === "data 16M new");
+      // Out of sight at once; the operation runs until the bytes are gone.
+      await eventually(
+        "it is gone",
+        async () => (await node.tell()) === "data 16M new" && (await node.faults()).length === 0,
+      );
     };
     const prepare = async () => {
       await lagand.kill();
