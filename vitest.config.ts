@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     globalSetup: ["tests/clean-run.ts"],
+    setupFiles: ["tests/seed.ts"],
     include: ["src/**/*.test.ts", "tests/**/*.test.ts"],
     // Two cores; the real tests start engines and mount file systems.
     maxWorkers: 2,

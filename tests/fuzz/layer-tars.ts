@@ -127,7 +127,8 @@ function checkEntry(entry: Entry): void {
     assert(!["", ".", ".."].includes(name.name) && !/[/\0]/.test(name.name));
   }
   if ("directory" in name) checkPath(name.directory);
-  for (const [keyword] of entry.attributes) assert.doesNotMatch(keyword, /overlay|selinux/);
+  for (const [keyword] of entry.attributes)
+    assert.doesNotMatch(keyword, /trusted\.overlay\.|user\.overlay\.|security\.selinux$/);
 }
 
 function checkPath(path: string): void {

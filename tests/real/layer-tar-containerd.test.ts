@@ -174,8 +174,9 @@ it("containerd unpacks our layers to the same trees, and we apply its", async ()
   await fc.assert(property, { numRuns: RUNS });
 }, 300_000);
 
+/** Its tar reader takes an attribute without a value for one that is to be removed. */
 function isForContainerd(step: TreeStep): boolean {
-  return step.do !== "acl";
+  return step.do !== "acl" && !(step.do === "attribute" && step.value === "");
 }
 
 /** Its own layers have of all attributes only capabilities, and whole seconds. */
