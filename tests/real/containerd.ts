@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Background } from "./background.ts";
 import { eventually, mustRun, type Outcome } from "./command.ts";
@@ -80,10 +80,16 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
     return stdout.trim();
   }
 
-  /** Runs a container of an image to its end: its standard output. */
-  container(image: string, command: string, snapshotter = "lagan"): Promise<string> {
+  /** Runs a container of an image to its end: its standard output, trimmed. By a file: ctr may end before it has copied all. */
+  async container(image: string, command: string, snapshotter = "lagan"): Promise<string> {
     const id = `c${(++containers).toString()}`;
-    return this.must(...runArguments(snapshotter, image, id), "sh", "-c", command);
+    const out = this.#machine.path("out");
+    await mkdir(out, { recursive: true });
+    const [verb = "", ...options] = runArguments(snapshotter, image, id);
+    const mount = ["--mount", `type=bind,src=${out},dst=/out,options=rbind:rw`];
+    const shell = ["sh", "-c", `exec >/out/${id}; ${command}`];
+    await this.must(verb, ...mount, ...options, ...shell);
+    return (await readFile(join(out, id), "utf8")).trim();
   }
 }
 
