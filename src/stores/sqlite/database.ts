@@ -7,12 +7,12 @@ import { checkHeader, checkTables, headerOf, MIGRATIONS, migrate, syncPath } fro
 import { openingFailure } from "./sqlite-error.ts";
 
 /**
- * What an acknowledged write survives: `power-cut` is everything, and costs an fsync for each group of transactions;
+ * What an acknowledged write survives: `power-cut` is everything, when a `WriteAhead` is synced before the acknowledgement;
  * `process` is `kill -9`, for a database on a file system in memory, which is worked on in the caller's thread.
  */
 export type Durability = "power-cut" | "process";
 
-const SYNCHRONOUS: Readonly<Record<Durability, string>> = { "power-cut": "FULL", process: "OFF" };
+const SYNCHRONOUS: Readonly<Record<Durability, string>> = { "power-cut": "NORMAL", process: "OFF" };
 
 /**
  * Opens the database, made when absent, for this process alone: nobody else can open it until it is closed or the

@@ -4,6 +4,7 @@ import type { Mark } from "./mark.ts";
 import { type Answer, type Call, type Change, type Given, type Report, textOf } from "./message.ts";
 import { faultOf, wordsOf } from "./sqlite-error.ts";
 import { Tables } from "./tables.ts";
+import type { WriteAhead } from "./write-ahead.ts";
 
 /** About how much is written to the WAL between two checkpoints. */
 const CHECKPOINT_BYTES = 4 * 1024 ** 2;
@@ -20,10 +21,20 @@ export class Keeper {
   readonly #tables: Tables;
   readonly #report: (report: Report) => void;
   readonly #mark: Mark | undefined;
+  readonly #log: WriteAhead | undefined;
   #walBytes = 0;
 
-  /** @throws {Failure} `failed_precondition` when `mark` has seen more of the store than there is. */
-  constructor(db: DatabaseSync, report: (report: Report) => void, mark?: Mark) {
+  /**
+   * @param durable What makes a commit survive a power cut, and notes that it does; left out: nothing need.
+   * @throws {Failure} `failed_precondition` when `mark` has seen more of the store than there is.
+   */
+  constructor(
+    db: DatabaseSync,
+    report: (report: Report) => void,
+    durable?: { readonly mark: Mark; readonly log: WriteAhead },
+  ) {
+    const { mark, log } = durable ?? {};
+    this.#log = log;
     this.#db = db;
     this.#tables = new Tables(db);
     this.#report = report;
@@ -76,6 +87,7 @@ export class Keeper {
       const answers = changes.map(({ at, change }) => answer(at, () => this.#change(change)));
       committing = true;
       this.#db.exec("COMMIT");
+      this.#log?.sync();
       const { keys, sizeBytes } = this.#tables.committed();
       this.#walBytes += sizeBytes;
       this.#mark?.note(this.#tables.revision);

@@ -4,6 +4,7 @@ import { openDatabase } from "./database.ts";
 import { Keeper, keeperFailed } from "./keeper.ts";
 import { Mark } from "./mark.ts";
 import { type Order, type Report, type Start, textOf } from "./message.ts";
+import { WriteAhead } from "./write-ahead.ts";
 
 /** The way back from where the database is. */
 export interface ServeLine {
@@ -15,13 +16,15 @@ export interface ServeLine {
 /** Opens the database and reports what it found. Returns what carries out each order, reporting what comes of it. */
 export function serve({ path, durability }: Start, line: ServeLine): (order: Order) => void {
   let db: DatabaseSync | undefined;
+  let log: WriteAhead | undefined;
   let keeper: Keeper;
   try {
     db = openDatabase(path, durability);
-    // What is for now only, as on a file system in memory, is never copied back.
-    const mark = durability === "power-cut" ? new Mark(path) : undefined;
-    keeper = new Keeper(db, line.report, mark);
+    // What is for now only, as on a file system in memory, is never copied back, and has no log worth waiting for.
+    if (durability === "power-cut") log = new WriteAhead(path);
+    keeper = new Keeper(db, line.report, log && { mark: new Mark(path), log });
   } catch (thrown) {
+    log?.close();
     if (db?.isOpen) db.close();
     line.report({ kind: "refused", failure: textOf(Failure.from(thrown)) });
     line.end();
@@ -30,6 +33,7 @@ export function serve({ path, durability }: Start, line: ServeLine): (order: Ord
   const open = db;
   return (order) => {
     if (order.do === "close") {
+      log?.close();
       open.close();
       line.report({ kind: "closed" });
       line.end();
@@ -41,6 +45,7 @@ export function serve({ path, durability }: Start, line: ServeLine): (order: Ord
       line.report({ kind: "failed", failure: textOf(keeperFailed(path, thrown)) });
       line.end();
       // Last, because it may take as long as the disk is sick.
+      log?.close();
       open.close();
     }
   };
