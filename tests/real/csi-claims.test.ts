@@ -151,6 +151,26 @@ describe.each([
   });
 });
 
+describe("a claim made without a size", () => {
+  it("on loop never gets smaller by an expansion than the image that it has", async () => {
+    await using host = await CsiHost.start({ config: LOOP });
+    const claim = await host.claims.create({ name: "pvc-sizeless" });
+    const usual = 10n * 1024n * MIB;
+    expect(await host.claims.expand(claim, 64n * MIB)).toMatchObject({ sizeBytes: usual });
+    const path = await host.workloads.start(claim, "web");
+    const blocks = await host.sh(`stat -f -c '%b %S' ${path}`);
+    const [count = 0, unit = 0] = blocks.split(" ").map(Number);
+    expect(count * unit).toBeGreaterThan(0.9 * Number(usual));
+    const { volumeId } = claim;
+    const capacityRange = { requiredBytes: 0n, limitBytes: 64n * MIB };
+    const limited = host.plugin.controller.controllerExpandVolume({ volumeId, capacityRange });
+    await expect(limited).rejects.toMatchObject({ code: "out_of_range" });
+    await host.workloads.end(volumeId, "web");
+    const larger = await host.claims.expand(claim, usual + 64n * MIB);
+    expect(larger).toMatchObject({ sizeBytes: usual + 64n * MIB });
+  });
+});
+
 describe("Docker and lagan beside CSI", () => {
   it("use a claim, and CSI uses what they made", async () => {
     await using host = await CsiHost.start({ config: BTRFS });

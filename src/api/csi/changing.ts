@@ -37,7 +37,7 @@ export async function expandVolume(
 /** @throws {Failure} `out_of_range` for a size that it is too large for, or that cannot be. */
 export async function expand(door: CsiDoor, volume: Volume, range: SizeRange): Promise<number> {
   const { volumes, resizes, pools } = door.services;
-  const present = capacityOf(volume);
+  const present = await presentBytes(door, volume);
   const asked = range.required ?? 0;
   if (range.limit !== null && present > range.limit) {
     throw new Failure(
@@ -51,10 +51,22 @@ export async function expand(door: CsiDoor, volume: Volume, range: SizeRange): P
     await volumes.update(volume.name, { labels: capacityMark(asked) }, door.signal);
     return asked;
   }
-  // Without a limit it is as large as can be.
-  if (volume.spec.sizeBytes === null && driver.traits.plainPaths) return asked;
+  // Without a limit or a size of its own it is as large as can be.
+  if (present === 0) return asked;
   await resizes.resize(volume.name, asked, door.signal);
   return asked;
+}
+
+/** The size of a volume; 0: none. One that was made without a limit may have the size that its driver gave it. */
+async function presentBytes(
+  { services: { pools }, signal }: CsiDoor,
+  volume: Volume,
+): Promise<number> {
+  const { pool, sizeBytes } = volume.spec;
+  if (sizeBytes !== null || pools.describe(pool).driver.traits.sizeLimit === false) {
+    return capacityOf(volume);
+  }
+  return (await pools.get(pool).usage(volume.head, signal)).capacityBytes ?? 0;
 }
 
 /** Changes what can be changed of a volume: all of it or, for anything wrong, nothing. */

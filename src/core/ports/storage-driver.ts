@@ -42,6 +42,8 @@ export interface LayerUsage {
   readonly exclusiveBytes: number;
   /** Files and directories that the layer has of its own, where the driver counts them. */
   readonly inodes?: number;
+  /** How large it is with a limit or without one, where every layer has a size from the start. */
+  readonly capacityBytes?: number;
 }
 
 /** How to reach a layer's root: what to give to mount(2), with `target` left for the caller. */

@@ -193,10 +193,11 @@ export class LoopTrees implements Trees {
   }
 
   async usage(path: string): Promise<LayerUsage> {
-    const { allocatedBytes } = await this.#get(path);
-    if (!this.#reflink) return { referencedBytes: allocatedBytes, exclusiveBytes: allocatedBytes };
-    const exclusiveBytes = await this.#ports.kernel.exclusiveBytes(path);
-    return { referencedBytes: allocatedBytes, exclusiveBytes };
+    const { allocatedBytes: referencedBytes, sizeBytes: capacityBytes } = await this.#get(path);
+    const exclusiveBytes = this.#reflink
+      ? await this.#ports.kernel.exclusiveBytes(path)
+      : referencedBytes;
+    return { referencedBytes, exclusiveBytes, capacityBytes };
   }
 
   async remove(path: string): Promise<void> {
