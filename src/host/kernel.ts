@@ -41,6 +41,7 @@ export const hostKernel: Kernel = {
   exclusiveBytes: (path) => syscallThreads.call("exclusiveBytes", path),
   thaw: (path) => syscallThreads.call("thaw", path),
   attachLoop: (file) => syscallThreads.call("attachLoop", file),
+  attachDevice: (file, { readOnly }) => syscallThreads.call("attachDevice", file, readOnly),
   findLoops: (file) => syscallThreads.call("findLoops", file),
   detachLoop: (device) => syscallThreads.call("detachLoop", device),
   createSubvolume: (path) => syscallThreads.call("createSubvolume", path),

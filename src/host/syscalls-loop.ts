@@ -15,6 +15,7 @@ const LOOP_SET_STATUS64 = 0x4c04;
 const LOOP_GET_STATUS64 = 0x4c05;
 const LOOP_CONFIGURE = 0x4c0a;
 const LOOP_CTL_GET_FREE = 0x4c82;
+const LO_FLAGS_READ_ONLY = 1;
 const LO_FLAGS_AUTOCLEAR = 4;
 const LO_FLAGS_DIRECT_IO = 16;
 /** struct loop_info64, in bytes, and where its fields lie. */
@@ -28,12 +29,46 @@ const MARK = "lagan";
 /** How often another process may take the free device before us. */
 const RACES_LIMIT = 64;
 
-/** `Kernel.attachLoop`. @param blockBytes Of the device; 0: what suits direct I/O. */
+/** What a new device is to be. */
+interface DeviceForm {
+  /** 0: what suits direct I/O. */
+  readonly blockBytes: number;
+  readonly readOnly: boolean;
+}
+
+/** `Kernel.attachLoop`. @param blockBytes As in {@link DeviceForm}. */
 export function attachLoop(file: string, blockBytes: number = 0): string {
+  return attachAs(file, { blockBytes, readOnly: false });
+}
+
+/** `Kernel.attachDevice`. */
+export function attachDevice(file: string, readOnly: boolean): string {
+  // Blocks of one size for ever: what is on the device is laid out in them, and its copies are to be read as well.
+  const form = { blockBytes: 512, readOnly };
+  return findLoops(file).find((device) => keepLoop(device, file, readOnly)) ?? attachAs(file, form);
+}
+
+/** Ends a detaching that waits for the last use. False for a device of the other kind, and for one that is gone by then. */
+function keepLoop(device: string, file: string, readOnly: boolean): boolean {
+  const info = readStatus(device);
+  const flags = info?.readUInt32LE(INFO.flags) ?? 0;
+  if (info === undefined || ((flags & LO_FLAGS_READ_ONLY) !== 0) !== readOnly) return false;
+  if ((flags & LO_FLAGS_AUTOCLEAR) === 0) return true;
+  info.writeUInt32LE(flags & ~LO_FLAGS_AUTOCLEAR, INFO.flags);
+  const kept = unlessUnattached(() =>
+    withFile("set up", device, fs.O_RDWR, (fd) => {
+      ioctl(fd, LOOP_SET_STATUS64, info, "set up", device);
+      return true;
+    }),
+  );
+  return kept === true && findLoops(file).includes(device);
+}
+
+function attachAs(file: string, form: DeviceForm): string {
   return withFile("attach", file, fs.O_RDWR, (backing) => {
     for (let race = 0; race < RACES_LIMIT; race++) {
       const device = freeDevice(file);
-      if (configure(device, backing, file, blockBytes)) return device;
+      if (configure(device, backing, file, form)) return device;
     }
     const why = "other processes take every free loop device";
     throw new SyscallError("attach", file, "EBUSY", { why });
@@ -65,13 +100,19 @@ function makeDevice(device: string): void {
 }
 
 /** False when somebody else took the device meanwhile. */
-function configure(device: string, backing: number, file: string, blockBytes: number): boolean {
+function configure(
+  device: string,
+  backing: number,
+  file: string,
+  { blockBytes, readOnly }: DeviceForm,
+): boolean {
+  const access = readOnly ? LO_FLAGS_READ_ONLY : 0;
   return withFile("attach", device, fs.O_RDWR, (fd) => {
     for (const flags of [LO_FLAGS_DIRECT_IO, 0]) {
       const config = Buffer.alloc(CONFIG_BYTES);
       config.writeUInt32LE(backing, CONFIG.fd);
       config.writeUInt32LE(blockBytes, CONFIG.blockSize);
-      config.writeUInt32LE(flags, CONFIG.info + INFO.flags);
+      config.writeUInt32LE(flags | access, CONFIG.info + INFO.flags);
       config.write(MARK, CONFIG.info + INFO.fileName);
       try {
         ioctl(fd, LOOP_CONFIGURE, config, "attach", file);

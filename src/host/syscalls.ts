@@ -25,7 +25,7 @@ export {
 } from "./syscalls-btrfs.ts";
 export { exclusiveBytes } from "./syscalls-extents.ts";
 export { cloneFrozen, syncFileSystemOf, thaw } from "./syscalls-freeze.ts";
-export { attachLoop, detachLoop, findLoops } from "./syscalls-loop.ts";
+export { attachDevice, attachLoop, detachLoop, findLoops } from "./syscalls-loop.ts";
 export { cloneFile, mountRequest, unmountTarget } from "./syscalls-mount.ts";
 export { performSteps } from "./syscalls-steps.ts";
 export { readTexts } from "./syscalls-text.ts";

@@ -30,6 +30,11 @@ export function clientHint(path: string): string {
   return `csi:${path}`;
 }
 
+/** True of such a hint's name. */
+export function isClientId(mountId: string): boolean {
+  return mountId.startsWith("csi:");
+}
+
 /** True of the key of such a hint. */
 export function isClientHint(key: string): boolean {
   return key.split("/")[2] === "csi:";

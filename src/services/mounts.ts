@@ -7,6 +7,7 @@ import type { Kernel, MountEntry, MountNamespace } from "../core/ports/kernel.ts
 import type { Log } from "../core/ports/log.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { Volume } from "../core/volume/volume.ts";
+import type { BlockDevices } from "./block-devices.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import {
   HINTS,
@@ -17,7 +18,7 @@ import {
   volumeOfHint,
 } from "./mount-hints.ts";
 import { locate, shows } from "./mount-place.ts";
-import { inUse, noAnswer, shown } from "./mount-refusals.ts";
+import { ensureServes, inUse, lostIsUndefined, noAnswer, shown } from "./mount-refusals.ts";
 import type { Pools } from "./pools.ts";
 import type { Staging } from "./staging.ts";
 
@@ -53,6 +54,7 @@ interface MountsParts {
   readonly runtime: Store;
   readonly pools: Pools;
   readonly staging: Staging;
+  readonly devices: BlockDevices;
   readonly kernel: Kernel;
   readonly engines: readonly Engine[];
   readonly queue: KeyedQueue;
@@ -73,10 +75,18 @@ export class Mounts {
   /**
    * Notes that an engine is about to mount the volume under `mountId`, and answers where its content is.
    *
-   * @throws {Failure} `unavailable` when the pool is faulted, `data_loss` when the volume's layer is gone.
+   * @param readOnly Of a volume that is a block device, which clients that mount by themselves get: its node takes no writes.
+   * @throws {Failure} `unavailable` when the pool is faulted, `data_loss` when the volume's layer is gone;
+   * `failed_precondition` for an engine's mount of a block device.
    */
-  async mount(volume: Volume, mountId: string, signal: AbortSignal): Promise<string> {
-    const path = await this.#open(volume, signal);
+  async mount(
+    volume: Volume,
+    mountId: string,
+    signal: AbortSignal,
+    readOnly = false,
+  ): Promise<string> {
+    ensureServes(volume, mountId);
+    const path = await this.#open(volume, signal, readOnly);
     const { runtime, clock } = this.#parts;
     await this.#onHint(volume.id, mountId, async (key, hint) => {
       const next: MountHint = { count: (hint?.count ?? 0) + 1, since: clock.monotonic() };
@@ -111,10 +121,11 @@ export class Mounts {
 
   /** Takes down what was mounted for the volume, unless a process has it. The caller sees to it that nobody mounts it now. */
   async release(volume: Volume): Promise<void> {
-    const { pools, staging, log } = this.#parts;
+    const { pools, staging, devices, log } = this.#parts;
     if (pools.describe(volume.spec.pool).driver.traits.plainPaths) return;
     try {
-      await staging.unstage({ layer: volume.head, readOnly: false });
+      if (volume.spec.block) await devices.release(volume);
+      else await staging.unstage({ layer: volume.head, readOnly: false });
     } catch (error) {
       // Housekeeping tries again.
       log.warn("volume not unmounted", { volume: volume.name, error });
@@ -123,7 +134,8 @@ export class Mounts {
 
   /** Takes down every mount of ours that nobody needs: of the volumes given, and those that a crash left for reading. */
   async releaseIdle(volumes: readonly Volume[]): Promise<void> {
-    const { staging } = this.#parts;
+    const { staging, devices } = this.#parts;
+    for (const volume of await devices.attachedOf(volumes)) await this.#releaseIfIdle(volume);
     const staged = await staging.list();
     if (staged.length === 0) return;
     const heads = new Map(volumes.map((volume) => [volume.head, volume]));
@@ -150,16 +162,18 @@ export class Mounts {
   }
 
   async #isReachable(volume: Volume): Promise<boolean> {
-    const { pools, staging } = this.#parts;
+    const { pools, staging, devices } = this.#parts;
     if (pools.get(volume.spec.pool).traits.plainPaths) return true;
+    if (volume.spec.block) return (await devices.attachedOf([volume])).length > 0;
     return staging.has({ layer: volume.head, readOnly: false });
   }
 
-  async #open(volume: Volume, signal: AbortSignal): Promise<string> {
-    const { pools, staging } = this.#parts;
+  async #open(volume: Volume, signal: AbortSignal, readOnly = false): Promise<string> {
+    const { pools, staging, devices } = this.#parts;
     const driver = pools.get(volume.spec.pool);
     const mountsOf = () => driver.mounts(volume.head, { readOnly: false }, signal);
     try {
+      if (volume.spec.block) return await devices.attach(driver, volume, readOnly, signal);
       if (!driver.traits.plainPaths) {
         return await staging.stage({ layer: volume.head, readOnly: false }, mountsOf);
       }
@@ -233,6 +247,7 @@ export class Mounts {
     own: readonly MountEntry[],
     signal: AbortSignal,
   ): Promise<((table: readonly MountEntry[]) => readonly MountEntry[]) | undefined> {
+    if (volume.spec.block) return this.#parts.devices.entriesOf(volume);
     if (!(await this.#isReachable(volume))) return undefined;
     const path = await this.#open(volume, signal).catch(lostIsUndefined);
     if (path === undefined) return undefined;
@@ -381,9 +396,4 @@ export class Mounts {
       await work(key, entry === undefined ? undefined : parseHint(entry.value));
     });
   }
-}
-
-/** Only content that is known to be gone: of a disk that could not be read nobody knows who uses it. */
-function lostIsUndefined(thrown: unknown): undefined {
-  if (!(thrown instanceof Failure) || thrown.detail["missing"] === undefined) throw thrown;
 }

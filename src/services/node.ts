@@ -13,6 +13,7 @@ import type { Random } from "../core/ports/random.ts";
 import type { Store } from "../core/ports/store.ts";
 import type { ProfileTable } from "../core/volume/profile.ts";
 import { Attachments } from "./attachments.ts";
+import { BlockDevices } from "./block-devices.ts";
 import { Branches } from "./branches.ts";
 import { Doctor } from "./doctor.ts";
 import { EventLog } from "./event-log.ts";
@@ -109,7 +110,8 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const operations = new Operations(records, clock, random);
   const { trashKeepMs, mountsDirectory } = settings;
   const staging = new Staging({ kernel, files, queue, directory: mountsDirectory });
-  const mounts = new Mounts({ runtime, pools, staging, kernel, engines, queue, clock, log });
+  const devices = new BlockDevices(ports);
+  const mounts = new Mounts({ ...ports, pools, staging, devices, queue });
   const quiet = new Quiet({ records, mounts, engines, events, clock, random, log });
   const layers = new Layers({ pools, staging, kernel });
   const layerStore = buildLayerStore({

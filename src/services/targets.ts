@@ -6,6 +6,7 @@ import type { Kernel, MountEntry } from "../core/ports/kernel.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { Store } from "../core/ports/store.ts";
 import { isAlone, isReader, isSameAccess, type VolumeAccess } from "../core/volume/access.ts";
+import { showsAnyNode } from "../core/volume/device-node.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import { clientHint } from "./mount-hints.ts";
 import type { Mounts } from "./mounts.ts";
@@ -51,35 +52,38 @@ export class Targets {
   }
 
   /**
-   * Mounts a volume at a directory that is there. The same again is success.
+   * Mounts a volume at a directory that is there; one that is a block device, at a file in it. The same again is success.
    *
    * @throws {Failure} `not_found` for the volume; `already_exists` when it is there otherwise; `failed_precondition`
    * when something else is mounted there, or it is no directory; what mounting says.
    */
   async stage(
     volume: Volume,
-    path: string,
+    directory: string,
     access: VolumeAccess,
     signal: AbortSignal,
   ): Promise<void> {
     const { volumes, mounts, kernel } = this.#parts;
-    const attempt = `Cannot stage volume "${volume.name}" at ${quote(path)}`;
+    const path = stagedAt(volume, directory);
+    const attempt = `Cannot stage volume "${volume.name}" at ${quote(directory)}`;
     const target: Target = { path, kind: "staging", access };
     if (await this.#isThere(volume, target, attempt, signal)) return;
-    await this.#ensureDirectory(path, attempt, "make it first");
+    await this.#ensureKind("directory", directory, attempt, "make it first");
     await this.#ensureAlone(volume, target, attempt, signal);
     const hint = clientHint(path);
     try {
       await this.#put(volume.id, target);
       // A removal under way either sees this, or comes first and leaves nothing to be mounted.
       await volumes.use(volume.name, async (now) => {
-        const source = await mounts.mount(now, hint, signal);
+        const source = await mounts.mount(now, hint, signal, isReader(access));
+        if (volume.spec.block) await this.#ensurePoint("file", path, attempt);
         const options = optionsOf(access);
         await kernel.mount({ type: "bind", source, target: path, options });
       });
     } catch (thrown) {
       await mounts.unmount(volume, hint, "all");
       await this.#drop(volume.id, path);
+      if (volume.spec.block) await this.#removePoint(path).catch(() => undefined);
       throw thrown;
     }
   }
@@ -96,30 +100,43 @@ export class Targets {
     access: VolumeAccess,
     signal: AbortSignal,
   ): Promise<void> {
-    const { kernel, files } = this.#parts;
-    const { staging, path } = at;
+    const { kernel, files, mounts } = this.#parts;
+    const { path } = at;
+    const staging = stagedAt(volume, at.staging);
+    const { block = false } = volume.spec;
     const attempt = `Cannot publish volume "${volume.name}" at ${quote(path)}`;
     const target: Target = { path, kind: "published", access };
     if (await this.#isThere(volume, target, attempt, signal)) return;
     if ((await this.#at(volume, staging, signal)) !== "shown") {
       const before = (await this.list(volume.id)).find((one) => one.path === staging);
-      await this.stage(volume, staging, before?.access ?? { ...access, readOnly: false }, signal);
+      await this.stage(
+        volume,
+        at.staging,
+        before?.access ?? { ...access, readOnly: false },
+        signal,
+      );
     }
     // An engine that mounts it meanwhile waits, or was first.
-    await this.#parts.volumes.use(volume.name, async () => {
+    const work = async (): Promise<void> => {
       await this.#ensureAlone(volume, target, attempt, signal);
-      const made = (await files.stat(path)) === undefined;
-      if (made) await files.makeDirectory(path, { mode: 0o755 });
-      else await this.#ensureDirectory(path, attempt, "remove it, or choose another path");
+      const made = await this.#ensurePoint(block ? "file" : "directory", path, attempt);
       try {
         await this.#put(volume.id, target);
+        // Of two publications of a device one may be for reading only: it has a node of its own.
+        const source = block
+          ? await mounts.mount(volume, clientHint(path), signal, isReader(access))
+          : staging;
         const options = optionsOf(access);
-        await kernel.mount({ type: "bind", source: staging, target: path, options });
+        await kernel.mount({ type: "bind", source, target: path, options });
       } catch (thrown) {
         await this.#drop(volume.id, path);
         if (made) await files.remove(path).catch(() => undefined);
         throw thrown;
       }
+    };
+    await this.#parts.volumes.use(volume.name, work).catch(async (thrown: unknown) => {
+      if (block) await mounts.unmount(volume, clientHint(path), "all");
+      throw thrown;
     });
   }
 
@@ -138,7 +155,9 @@ export class Targets {
     const stat = await files.stat(path);
     // Only a directory that is empty: what is in it is not ours.
     if (stat?.kind === "directory") await files.remove(path);
+    if (volume === undefined || volume.spec.block) await this.#removePoint(path);
     await this.#drop(id, path);
+    if (volume?.spec.block) await this.#parts.mounts.unmount(volume, clientHint(path), "all");
   }
 
   /**
@@ -149,13 +168,17 @@ export class Targets {
   async unstage(
     id: VolumeId,
     volume: Volume | undefined,
-    path: string,
+    directory: string,
     signal: AbortSignal,
   ): Promise<void> {
     const { mounts } = this.#parts;
-    const attempt = `Cannot unstage volume ${id} at ${quote(path)}`;
+    const attempt = `Cannot unstage volume ${id} at ${quote(directory)}`;
     const table = await this.#parts.kernel.mountTable();
-    const published = (await this.list(id)).find(
+    const targets = await this.list(id);
+    const device = deviceIn(directory);
+    const block = volume?.spec.block ?? targets.some(({ path }) => path === device);
+    const path = block ? device : directory;
+    const published = targets.find(
       (one) => one.kind === "published" && table.some(({ mountPoint }) => mountPoint === one.path),
     );
     if (published !== undefined) {
@@ -163,6 +186,7 @@ export class Targets {
       throw new Failure("failed_precondition", `${attempt}: ${why}`);
     }
     await this.#unmountAll({ id, volume, path }, attempt, signal);
+    if (block) await this.#removePoint(path);
     await this.#drop(id, path);
     if (volume !== undefined) await mounts.unmount(volume, clientHint(path), "all");
   }
@@ -175,7 +199,11 @@ export class Targets {
 
   /** True when the volume is mounted at `path` now. */
   async isAt(volume: Volume, path: string, signal: AbortSignal): Promise<boolean> {
-    return (await this.#at(volume, path, signal)) === "shown";
+    const points = [path, stagedAt(volume, path)];
+    for (const point of points) {
+      if ((await this.#at(volume, point, signal)) === "shown") return true;
+    }
+    return false;
   }
 
   /**
@@ -198,13 +226,18 @@ export class Targets {
 
   /** True when the target is there as it is asked for. */
   async #isThere(volume: Volume, target: Target, attempt: string, signal: AbortSignal) {
-    const found = await this.#at(volume, target.path, signal);
+    const { path } = target;
+    const found = await this.#at(volume, path, signal);
     if (found === "nothing") return false;
+    if (found === "lost") {
+      await this.#unmountAll({ id: volume.id, volume, path }, attempt, signal);
+      return false;
+    }
     if (found === "else") {
       throw new Failure("failed_precondition", `${attempt}: something else is mounted there`);
     }
     const records = await this.list(volume.id);
-    const record = records.find(({ path }) => path === target.path);
+    const record = records.find((one) => one.path === path);
     if (record === undefined) {
       // Mounted by us, and the note of it lost: what the mount table shows counts.
       this.#parts.log.warn("a mount without a record", { volume: volume.name });
@@ -245,12 +278,19 @@ export class Targets {
     throw new Failure("failed_precondition", `${attempt}: ${why}; stop it first`);
   }
 
-  /** What is at a path. */
+  /** What is at a path; `lost`: the node of a device of the volume's that was taken from it. */
   async #at(volume: Volume, path: string, signal: AbortSignal) {
     const table = await this.#parts.kernel.mountTable();
     const entry = table.findLast(({ mountPoint }) => mountPoint === path);
     if (entry === undefined) return "nothing";
-    return (await this.#shows(volume, table, path, signal))(entry) ? "shown" : "else";
+    if ((await this.#shows(volume, table, path, signal))(entry)) return "shown";
+    return (await this.#isLostDevice(volume, entry)) ? "lost" : "else";
+  }
+
+  /** Recorded as the volume's, and the node of a device: which of them it is by now does not matter. */
+  async #isLostDevice(volume: Volume, entry: MountEntry): Promise<boolean> {
+    if (volume.spec.block !== true || !showsAnyNode(entry)) return false;
+    return (await this.list(volume.id)).some(({ path }) => path === entry.mountPoint);
   }
 
   /** What tells whether an entry of the table is a mount of the volume. */
@@ -281,7 +321,8 @@ export class Targets {
       const ours =
         at.volume === undefined
           ? await recorded()
-          : (await this.#shows(at.volume, table, at.path, signal))(entry);
+          : (await this.#shows(at.volume, table, at.path, signal))(entry) ||
+            (await this.#isLostDevice(at.volume, entry));
       if (!ours) {
         throw new Failure("failed_precondition", `${attempt}: something else is mounted there`);
       }
@@ -292,10 +333,29 @@ export class Targets {
     throw new Failure("failed_precondition", `${attempt}: it is mounted there again and again`);
   }
 
-  async #ensureDirectory(path: string, attempt: string, what: string): Promise<void> {
+  /** Something to mount on. True when it was made. */
+  async #ensurePoint(kind: "directory" | "file", path: string, attempt: string): Promise<boolean> {
+    const { files } = this.#parts;
+    if ((await files.stat(path)) !== undefined) {
+      await this.#ensureKind(kind, path, attempt, "remove it, or choose another path");
+      return false;
+    }
+    if (kind === "file") await files.createSparse(path, 0);
+    else await files.makeDirectory(path, { mode: 0o755 });
+    return true;
+  }
+
+  /** Only a file that is empty: anything else is not what {@link #ensurePoint} made. */
+  async #removePoint(path: string): Promise<void> {
+    const { files } = this.#parts;
+    const stat = await files.stat(path);
+    if (stat?.kind === "file" && stat.sizeBytes === 0) await files.remove(path);
+  }
+
+  async #ensureKind(kind: string, path: string, attempt: string, what: string): Promise<void> {
     const stat = await this.#parts.files.stat(path);
-    if (stat?.kind === "directory") return;
-    const why = stat === undefined ? "it does not exist" : `it is a ${stat.kind}, not a directory`;
+    if (stat?.kind === kind) return;
+    const why = stat === undefined ? "it does not exist" : `it is a ${stat.kind}, not a ${kind}`;
     throw new Failure("failed_precondition", `${attempt}: ${why}; ${what}`);
   }
 
@@ -312,6 +372,15 @@ export class Targets {
 /** Drivers that make a mount of a layer name it, so that it is known when the pool is gone. */
 function names({ root, source, superOptions }: MountEntry, { head }: Volume): boolean {
   return [root, source, ...superOptions].some((text) => text.includes(head));
+}
+
+/** Where a volume is that is staged at a directory. */
+function stagedAt({ spec }: Volume, directory: string): string {
+  return spec.block ? deviceIn(directory) : directory;
+}
+
+function deviceIn(directory: string): string {
+  return `${directory}/device`;
 }
 
 function optionsOf(access: VolumeAccess): readonly string[] {

@@ -2,7 +2,8 @@ import { Failure } from "../core/failure.ts";
 import type { PoolName, VolumeName } from "../core/name.ts";
 import { formatBytes } from "../core/size.ts";
 import { formatMinute } from "../core/time.ts";
-import type { Volume } from "../core/volume/volume.ts";
+import type { Volume, VolumeSpec } from "../core/volume/volume.ts";
+import type { Pools } from "./pools.ts";
 import type { Recorded } from "./records.ts";
 
 /** For a request that asks for an existing volume otherwise. */
@@ -42,8 +43,21 @@ export function orStop(thrown: unknown, command: string): unknown {
   });
 }
 
+/** @throws {Failure} `failed_precondition` for what no volume of the pool can be; `unavailable` when it is faulted. */
+export function ensurePoolCan(name: VolumeName, spec: VolumeSpec, pools: Pools): void {
+  const { traits } = pools.get(spec.pool);
+  if (spec.sizeBytes !== null && traits.sizeLimit === false) {
+    throw noLimits(name, spec.pool, pools.namesWithSizeLimit());
+  }
+  if (spec.block !== true || traits.blockDevices !== undefined) return;
+  throw new Failure(
+    "failed_precondition",
+    `Cannot create volume "${name}" as a block device: the driver of pool "${spec.pool}" makes none`,
+  );
+}
+
 /** For a size limit in a pool that has none; `able` are those that can. */
-export function noLimits(name: VolumeName, pool: PoolName, able: readonly PoolName[]): Failure {
+function noLimits(name: VolumeName, pool: PoolName, able: readonly PoolName[]): Failure {
   const instead =
     able.length === 0
       ? "no pool here can; leave size out, or add a pool on btrfs"

@@ -31,10 +31,10 @@ import type { Trash } from "./trash.ts";
 import type { Work } from "./underway.ts";
 import type { Content, CreateContext, RemoveOptions, VolumeChange } from "./volume-requests.ts";
 import {
+  ensurePoolCan,
   ensureRevision,
   ensureUnprotected,
   exists,
-  noLimits,
   tooSmallFor,
 } from "./volume-rules.ts";
 
@@ -139,10 +139,7 @@ export class Volumes {
         if (found.value.status.state === "ready") return found;
         return this.#resume(found.value, signal);
       }
-      const { pool, sizeBytes } = plan.spec;
-      const driver = this.#parts.pools.get(pool);
-      if (sizeBytes !== null && driver.traits.sizeLimit === false)
-        throw noLimits(name, pool, this.#parts.pools.namesWithSizeLimit());
+      ensurePoolCan(name, plan.spec, this.#parts.pools);
       const volume: Volume = {
         id: newId<VolumeId>(clock, this.#parts.random),
         name,
@@ -343,13 +340,13 @@ export class Volumes {
     const { records, operations, pools, events } = this.#parts;
     const { signal, progress } = work;
     const { value: volume } = begun;
-    const { sizeBytes, uid, gid, mode } = volume.spec;
+    const { sizeBytes, uid, gid, mode, block } = volume.spec;
     const owner = { uid: uid ?? 0, gid: gid ?? 0, mode: mode ?? DEFAULT_MODE };
     const driver = pools.get(volume.spec.pool);
     if (origin !== null) work.expect(driver, origin.layer);
     const parent = origin?.layer ?? null;
     if (seed !== undefined) await seed.plant(volume, work);
-    else await driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal);
+    else await driver.prepare(volume.head, { parent, sizeBytes, owner, block, progress }, signal);
     await fill?.(volume, signal);
     const ready: Volume = { ...volume, status: { state: "ready" } };
     const revision = await records.write(

@@ -124,6 +124,14 @@ export class SimKernel implements Kernel {
     });
   }
 
+  attachDevice(file: string): Promise<string> {
+    return this.#incarnation.call(() => {
+      const { node } = this.#machine.follow("attach", file);
+      if (node.kind !== "file") throw failureOf("attach", file, "EINVAL");
+      return this.#machine.loops.find(node)[0] ?? this.#machine.loops.attach(node);
+    });
+  }
+
   findLoops(file: string): Promise<readonly string[]> {
     return this.#incarnation.call(() => {
       return this.#machine.loops.find(this.#machine.follow("find loop devices of", file).node);

@@ -80,6 +80,16 @@ export function kernelLoops(check: Check): void {
     await kernel.detachLoop(device);
   });
 
+  check("26 attaches a file once as the device of others, which stays", async (given) => {
+    const { kernel, image } = given;
+    const file = await image();
+    const device = await kernel.attachDevice(file, { readOnly: false });
+    expect(await kernel.attachDevice(file, { readOnly: false })).toBe(device);
+    expect(await kernel.findLoops(file)).toEqual([device]);
+    await kernel.detachLoop(device);
+    expect(await kernel.findLoops(file)).toEqual([]);
+  });
+
   check("9 attaches each time to another device; 10 finds all, lowest first", async (given) => {
     const { kernel, image } = given;
     const file = await image();

@@ -83,7 +83,7 @@ describe.each(MANIFESTS)("%s", (file) => {
 
 it("has examples of every way to use a claim", () => {
   const names = EXAMPLES.map((file) => file.slice(`${FOLDER}/examples/`.length, -".yaml".length));
-  const wanted = ["rwo", "rwx", "rwop", "clone", "snapshot", "restore", "expand"];
+  const wanted = ["rwo", "rwx", "rwop", "block", "clone", "snapshot", "restore", "expand"];
   expect(names.toSorted()).toEqual(wanted.toSorted());
 });
 

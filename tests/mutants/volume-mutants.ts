@@ -16,9 +16,9 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
     name: "ready-before-layer",
     file: VOLUMES,
     before:
-      "    else await driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal);\n",
+      "    else await driver.prepare(volume.head, { parent, sizeBytes, owner, block, progress }, signal);\n",
     after:
-      "    else driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal).catch(() => undefined);\n",
+      "    else driver.prepare(volume.head, { parent, sizeBytes, owner, block, progress }, signal).catch(() => undefined);\n",
     breaks: "The record says ready before the layer is there.",
   },
   {
@@ -80,8 +80,9 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   {
     name: "limit-not-asked-for",
     file: VOLUMES,
-    before: "driver.prepare(volume.head, { parent, sizeBytes, owner, progress }, signal);",
-    after: "driver.prepare(volume.head, { parent, sizeBytes: null, owner, progress }, signal);",
+    before: "driver.prepare(volume.head, { parent, sizeBytes, owner, block, progress }, signal);",
+    after:
+      "driver.prepare(volume.head, { parent, sizeBytes: null, owner, block, progress }, signal);",
     breaks: "A size limit is recorded and never set.",
   },
   {

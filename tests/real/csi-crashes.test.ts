@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Claim } from "../co/claims.ts";
 import { eventually } from "./command.ts";
 import { CsiHost } from "./csi-host.ts";
+import { findLoops } from "./leftovers.ts";
 import { COUNTABLE, findCrashPoints, sampled, strike } from "./struck-lagand.ts";
 
 /*
@@ -25,12 +26,18 @@ interface Step {
   readonly act: (host: CsiHost, claim: Claim) => Promise<unknown>;
 }
 
-const create = (host: CsiHost, name: string) => host.claims.create({ name, sizeBytes: 24n * MIB });
-const started = async (host: CsiHost, name: string) => {
-  const claim = await create(host, name);
-  await host.workloads.start(claim, "web");
-  return claim;
-};
+type Create = (host: CsiHost, name: string) => Promise<Claim>;
+const create: Create = (host, name) => host.claims.create({ name, sizeBytes: 24n * MIB });
+const createBlock: Create = (host, name) =>
+  host.claims.create({ name, sizeBytes: 24n * MIB, block: true });
+const startedBy =
+  (make: Create): Create =>
+  async (host, name) => {
+    const claim = await make(host, name);
+    await host.workloads.start(claim, "web");
+    return claim;
+  };
+const started = startedBy(create);
 const unmade = async (_: CsiHost, name: string) => ({ name }) as Claim;
 
 const STEPS: readonly Step[] = [
@@ -40,6 +47,21 @@ const STEPS: readonly Step[] = [
     step: "end",
     prepare: started,
     act: (host, { volumeId }) => host.workloads.end(volumeId, "web"),
+  },
+  {
+    step: "start-block",
+    prepare: createBlock,
+    act: (host, claim) => host.workloads.start(claim, "web"),
+  },
+  {
+    step: "end-block",
+    prepare: startedBy(createBlock),
+    act: (host, { volumeId }) => host.workloads.end(volumeId, "web"),
+  },
+  {
+    step: "grow-block",
+    prepare: startedBy(createBlock),
+    act: (host, claim) => host.claims.expand(claim, 48n * MIB),
   },
   {
     step: "snapshot",
@@ -153,6 +175,7 @@ async function holds(host: CsiHost, step: string, claim: Claim): Promise<void> {
   const names = (await host.machine.mustLagan("volume", "ls", "--quiet")).split("\n");
   expect(names.filter((name) => name === claim.name)).toHaveLength(step === "remove" ? 0 : 1);
   if (step === "remove") return;
+  if (step.endsWith("-block")) return holdsDevice(host, step, claim);
   const { volumeId } = await create(host, claim.name).catch(() => claim);
   const path = host.workloads.targetPath(volumeId, "web");
   const at = (await host.mounted()).filter((point) => point === path);
@@ -169,6 +192,22 @@ async function holds(host: CsiHost, step: string, claim: Claim): Promise<void> {
   }
   await host.workloads.end(volumeId, "web");
   expect(await host.mounted()).toEqual([]);
+}
+
+/** One device while it is published, and none after. */
+async function holdsDevice(host: CsiHost, step: string, { volumeId }: Claim): Promise<void> {
+  const { machine, workloads } = host;
+  const path = workloads.targetPath(volumeId, "web");
+  const devices = () => findLoops(machine.namespace.name);
+  if (step !== "end-block") {
+    expect((await host.mounted()).filter((point) => point === path)).toHaveLength(1);
+    expect(devices()).toHaveLength(1);
+    const size = BigInt(await host.sh(`blockdev --getsize64 ${path}`));
+    expect(size).toBe(step === "grow-block" ? 48n * MIB : 24n * MIB);
+    await workloads.end(volumeId, "web");
+  }
+  expect(await host.mounted()).toEqual([]);
+  expect(devices()).toEqual([]);
 }
 
 /** Rejects when the daemon has gone: what waits for an answer goes on by itself, but the strike is over. */

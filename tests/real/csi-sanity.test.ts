@@ -19,6 +19,7 @@ interface Run {
   readonly pool: string;
   /** Of the section `csi` in the configuration. */
   readonly csi?: string;
+  readonly block?: boolean;
   readonly before?: (machine: Machine) => Promise<void>;
 }
 
@@ -30,6 +31,7 @@ const RUNS: readonly Run[] = [
   { title: "btrfs, as configured by itself", pool: "{ driver: btrfs, size: 1G }", csi: "{}" },
   { title: "directory", pool: "{ driver: directory }" },
   { title: "loop", pool: "{ driver: loop }" },
+  { title: "loop, block", pool: "{ driver: loop }", block: true },
   { title: "overlay", pool: "{ driver: overlay }" },
   { title: "zfs", pool: "{ driver: zfs, size: 1G }", before: startZfs },
 ];
@@ -37,12 +39,12 @@ const RUNS: readonly Run[] = [
 it.for(RUNS)(
   "csi-sanity passes on $title",
   { timeout: BUILD_TIMEOUT_MS + 300_000 },
-  async ({ title, pool, csi = WHOLE, before }, context) => {
+  async ({ title, pool, csi = WHOLE, block = false, before }, context) => {
     const program = await goTool("csi-sanity", context);
     const config = `csi: ${csi}\npools: { default: ${pool} }\n`;
     await using host = await CsiHost.start({ config }, before);
     const outcomes = await runSanity(host, {
-      ...{ program, sizeBytes: 64n * MIB },
+      ...{ program, block, sizeBytes: 64n * MIB },
       mutableParameters: { "label.tier": "gold" },
     });
     const failed = outcomes.filter(({ state }) => state === "failed");

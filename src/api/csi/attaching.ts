@@ -34,7 +34,7 @@ export async function controllerPublish(
         `Cannot attach volume "${volume.name}": there is no such node`,
       );
     }
-    ensureCan(door, volume.spec.pool, capability);
+    ensureCan(door, volume.spec, capability);
     const { maxVolumes } = door.settings;
     return door.services.attachments.attach(volume, node, access, maxVolumes);
   });

@@ -43,6 +43,25 @@ export function sizeIn({ required, limit }: SizeRange): number | undefined {
   return required ?? limit ?? undefined;
 }
 
+/** What a block device's size is a multiple of, in bytes. */
+const SECTOR_BYTES = 512;
+
+/**
+ * The size of a block device to make. @param usual Its size when none is asked for.
+ *
+ * @throws {Failure} `out_of_range` when there is none in the range.
+ */
+export function sectorsIn({ required, limit }: SizeRange, usual: number): number {
+  const [asked, toward] =
+    required === null && limit !== null ? [limit, Math.floor] : [required ?? usual, Math.ceil];
+  const sizeBytes = toward(asked / SECTOR_BYTES) * SECTOR_BYTES;
+  if (limit === null || sizeBytes <= limit) return sizeBytes;
+  throw new Failure(
+    "out_of_range",
+    `Cannot use capacity_range: a block device has a multiple of ${SECTOR_BYTES} bytes, and none is in it`,
+  );
+}
+
 /** True of a size in the range; 0 is no limit at all, so as large as is asked, never small enough. */
 export function isIn(sizeBytes: number, { required, limit }: SizeRange): boolean {
   if (sizeBytes === 0) return required === null && limit === null;

@@ -6,9 +6,10 @@ import type {
   ControllerModifyVolumeRequest,
   GetCapacityRequest,
   GetCapacityResponse,
+  VolumeCapability,
 } from "../shared/generated/csi.ts";
-import { parseCapabilities } from "./capability.ts";
-import { parseRange, type SizeRange } from "./capacity.ts";
+import { parseCapabilities, parseCapability } from "./capability.ts";
+import { parseRange, type SizeRange, sectorsIn } from "./capacity.ts";
 import type { CsiDoor } from "./door.ts";
 import { checkSecrets, neededId, refused } from "./fields.ts";
 import { readyVolume } from "./found.ts";
@@ -29,16 +30,28 @@ export async function expandVolume(
   const range = parseRange(request.capacityRange);
   checkSecrets(secrets);
   return door.lanes.run(`volume/${id}`, inWords(open), async () => {
-    const bytes = await expand(door, await readyVolume(door, id), range);
+    const volume = await readyVolume(door, id);
+    ensureKind(door, volume, request.volumeCapability);
+    const bytes = await expand(door, volume, range);
     return { capacityBytes: BigInt(bytes), nodeExpansionRequired: false };
   });
+}
+
+/** What a capability says of a volume that is there, when it is said at all. @throws {Failure} `invalid_argument`. */
+export function ensureKind(
+  door: CsiDoor,
+  { spec }: Volume,
+  capability: VolumeCapability | undefined,
+): void {
+  if (capability !== undefined) ensureCan(door, spec, parseCapability(capability));
 }
 
 /** @throws {Failure} `out_of_range` for a size that it is too large for, or that cannot be. */
 export async function expand(door: CsiDoor, volume: Volume, range: SizeRange): Promise<number> {
   const { volumes, resizes, pools } = door.services;
   const present = await presentBytes(door, volume);
-  const asked = range.required ?? 0;
+  const { required } = range;
+  const asked = required === null ? 0 : volume.spec.block ? sectorsIn(range, 0) : required;
   if (range.limit !== null && present > range.limit) {
     throw new Failure(
       "out_of_range",
@@ -112,7 +125,7 @@ export async function getCapacity(
   const pool = await poolOf(door, options);
   if (request.volumeCapabilities.length > 0) {
     for (const capability of parseCapabilities(request.volumeCapabilities)) {
-      ensureCan(door, pool, capability);
+      ensureCan(door, { pool, block: capability.block }, capability);
     }
   }
   const { space } = await door.services.pools.status(pool, door.signal);

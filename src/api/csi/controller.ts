@@ -123,7 +123,7 @@ async function validate(
   const volume = await readyVolume(door, id);
   const { volumeContext, volumeCapabilities, parameters, mutableParameters } = request;
   const message = await faultOf(async () => {
-    for (const capability of capabilities) ensureCan(door, volume.spec.pool, capability);
+    for (const capability of capabilities) ensureCan(door, volume.spec, capability);
     await parseParameters(door.services, parameters as Pairs, mutableParameters);
   });
   if (message !== undefined) return { confirmed: undefined, message };

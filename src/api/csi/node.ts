@@ -11,7 +11,7 @@ import type { Works } from "../shared/grpc-service.ts";
 import { ensureAttached } from "./attaching.ts";
 import { accessOf, parseCapability } from "./capability.ts";
 import { parseRange } from "./capacity.ts";
-import { expand } from "./changing.ts";
+import { ensureKind, expand } from "./changing.ts";
 import type { CsiDoor } from "./door.ts";
 import { checkedMap, checkSecrets, neededId, neededPath, refused } from "./fields.ts";
 import { readyVolume } from "./found.ts";
@@ -64,6 +64,7 @@ export function nodeWorks(door: CsiDoor): Works<typeof NodeService> {
       checkSecrets(secrets);
       return door.lanes.run(`volume/${id}`, inWords(request), async () => {
         const volume = await readyVolume(door, id);
+        ensureKind(door, volume, request.volumeCapability);
         await ensureAt(door, volume, request.volumePath);
         return { capacityBytes: BigInt(await expand(door, volume, range)) };
       });
@@ -109,7 +110,7 @@ async function stage(door: CsiDoor, request: NodeStageVolumeRequest): Promise<ob
   checkedMap("volume_context", request.volumeContext);
   return door.lanes.run(`volume/${id}`, inWords(open), async () => {
     const volume = await readyVolume(door, id);
-    ensureCan(door, volume.spec.pool, capability);
+    ensureCan(door, volume.spec, capability);
     await ensureAttached(door, volume, request.publishContext);
     const where = await neededPlace(door, "staging_target_path", path);
     const { targets, mounts } = door.services;
@@ -143,7 +144,7 @@ async function publish(door: CsiDoor, request: NodePublishVolumeRequest): Promis
   const staging = neededPath("staging_target_path", request.stagingTargetPath);
   return door.lanes.run(`volume/${id}`, inWords(open), async () => {
     const volume = await readyVolume(door, id);
-    ensureCan(door, volume.spec.pool, capability);
+    ensureCan(door, volume.spec, capability);
     await ensureAttached(door, volume, request.publishContext);
     const at = {
       path: await neededPlace(door, "target_path", path),

@@ -3,7 +3,7 @@ import { type VolumeUsage, VolumeUsage_Unit } from "../shared/generated/csi.ts";
 import type { CsiDoor } from "./door.ts";
 import { capacityOf } from "./marks.ts";
 
-/** Bytes of a volume, against its limit or else its pool's room, and inodes where its file system counts them. */
+/** Bytes of a volume, against its limit or else its pool's room, and inodes where it holds files and their file system counts them. */
 export async function volumeStats(
   { services, signal }: CsiDoor,
   volume: Volume,
@@ -24,6 +24,7 @@ export async function volumeStats(
     used: BigInt(referencedBytes),
     unit: VolumeUsage_Unit.BYTES,
   };
+  if (volume.spec.block) return [bytes];
   const inodes = await layers.inodes({ pool, layer: volume.head }, signal);
   if (inodes.total === 0) return [bytes];
   return [

@@ -11,7 +11,7 @@ import type {
   Volume as WireVolume,
 } from "../shared/generated/csi.ts";
 import { type Capability, parseCapabilities } from "./capability.ts";
-import { isIn, parseRange, type SizeRange, sizeIn } from "./capacity.ts";
+import { isIn, parseRange, type SizeRange, sectorsIn, sizeIn } from "./capacity.ts";
 import type { CsiDoor } from "./door.ts";
 import { checkSecrets, needed, refused } from "./fields.ts";
 import { findSnapshot, readyVolume } from "./found.ts";
@@ -20,6 +20,8 @@ import { capacityOf, isNamed, marks, sourceOf, volumeNameFor } from "./marks.ts"
 import { parseParameters } from "./parameters.ts";
 import { ensureReachable, topologyOf } from "./topology.ts";
 
+const IS_MOUNTED = "the volume holds files, and is mounted; ask for mount";
+
 /** What a client asks for, read. */
 interface Asked {
   readonly name: string;
@@ -27,6 +29,7 @@ interface Asked {
   readonly options: VolumeOptions;
   /** Id of what it is made from. */
   readonly source: string | undefined;
+  readonly capability: Capability;
 }
 
 /** The volume as clients see it. */
@@ -53,29 +56,29 @@ export async function createVolume(
   const { parameters, mutableParameters } = request;
   const options = await parseParameters(door.services, parameters, mutableParameters);
   ensureReachable(request.accessibilityRequirements, door.settings.node);
-  const asked = { name, range, options, source: sourceId(request.volumeContentSource) };
+  const [capability] = capabilities;
+  const source = sourceId(request.volumeContentSource);
+  const asked = { name, range, options, source, capability };
   const { secrets: _, ...open } = request;
-  const made = await door.lanes.run(`name/${name}`, inWords(open), () =>
-    make(door, asked, capabilities[0]),
-  );
+  const made = await door.lanes.run(`name/${name}`, inWords(open), () => make(door, asked));
   return { volume: wireVolume(door, made.value) };
 }
 
-async function make(
-  door: CsiDoor,
-  { name, range, options, source }: Asked,
-  capability: Capability,
-): Promise<Recorded<Volume>> {
+async function make(door: CsiDoor, asked: Asked): Promise<Recorded<Volume>> {
+  const { name, range, options, source, capability } = asked;
   const { volumes } = door.services;
   const volumeName = volumeNameFor(name);
   const found = await volumes.find(volumeName);
   const origin = source === undefined ? undefined : await originOf(door, source);
-  if (found !== undefined) ensureSame(found.value, { name, range, options, source });
+  if (found !== undefined) ensureSame(found.value, asked);
   const pool = origin?.volume.spec.pool ?? (await poolOf(door, options));
   const { driver, record } = door.services.pools.describe(pool);
-  ensureCan(door, pool, capability);
+  const { block } = capability;
+  ensureCan(door, origin?.volume.spec ?? { pool, block }, capability);
   const usual = origin === undefined ? undefined : capacityOf(origin.volume) || undefined;
-  const sizeBytes = sizeIn(range) ?? usual;
+  const sizeBytes = block
+    ? sectorsIn(range, usual ?? driver.traits.blockDevices?.defaultBytes ?? 0)
+    : (sizeIn(range) ?? usual);
   if (origin !== undefined && range.limit !== null && (usual ?? 0) > range.limit) {
     throw new Failure(
       "out_of_range",
@@ -98,6 +101,7 @@ async function make(
       {
         ...options,
         labels,
+        block,
         ...(limited && present !== undefined && { sizeBytes: present }),
         ...(origin !== undefined && { from: origin.from }),
       },
@@ -110,7 +114,7 @@ async function make(
 }
 
 /** @throws {Failure} `already_exists` when the volume that has the name is another. */
-function ensureSame(volume: Volume, { name, range, source }: Asked): void {
+function ensureSame(volume: Volume, { name, range, source, capability }: Asked): void {
   const attempt = `Cannot create volume "${volume.name}"`;
   if (!isNamed(volume, name)) {
     const why = `another volume has that name; use it by its id, ${volume.id}, or take another name`;
@@ -118,6 +122,11 @@ function ensureSame(volume: Volume, { name, range, source }: Asked): void {
   }
   if (!isIn(capacityOf(volume), range)) {
     const why = `it exists with ${capacityOf(volume)} bytes`;
+    throw new Failure("already_exists", `${attempt}: ${why}`);
+  }
+  const { block = false } = volume.spec;
+  if (block !== capability.block) {
+    const why = `it exists, ${block ? "and is a block device" : "and holds files"}`;
     throw new Failure("already_exists", `${attempt}: ${why}`);
   }
   if (sourceOf(volume) === source) return;
@@ -146,11 +155,25 @@ export async function poolOf(
   return named?.profile.pool ?? defaultPool;
 }
 
-/** @throws {Failure} `invalid_argument` for what no volume of the pool can be. */
-export function ensureCan(door: CsiDoor, pool: PoolName, capability: Capability): void {
+/** What a capability is held against: a volume's own words, or what one would have. */
+interface Kind {
+  readonly pool: PoolName;
+  readonly block?: boolean;
+}
+
+/** @throws {Failure} `invalid_argument` for what no volume of the pool can be, or this one is not. */
+export function ensureCan(
+  door: CsiDoor,
+  { pool, block = false }: Kind,
+  capability: Capability,
+): void {
+  const field = "volume_capability";
   const { record, driver } = door.services.pools.describe(pool);
-  if (capability.block) {
-    throw refused("volume_capability", `pool "${pool}" has no block volumes`);
+  if (block !== capability.block) {
+    throw refused(field, block ? "the volume is a block device; ask for block" : IS_MOUNTED);
+  }
+  if (block && driver.traits.blockDevices === undefined) {
+    throw refused(field, `pool "${pool}" has no block volumes (driver ${record.driver})`);
   }
   const { fsType } = capability;
   const facts = driver.facts();

@@ -116,6 +116,12 @@ export interface Kernel {
 
   /** 9. Device (`/dev/loopN`) newly attached to a regular file, direct I/O where the file system allows it; detaches itself after its last use. */
   attachLoop(file: string): Promise<string>;
+  /**
+   * 26. Device by which a regular file is a block device for others, with blocks of 512 bytes: the one that the file is
+   *     attached to so already, read-only or not as asked, else a new one. It stays attached until it is detached, also when
+   *     a detaching that waited for its last use was under way.
+   */
+  attachDevice(file: string, options: { readonly readOnly: boolean }): Promise<string>;
   /** 10. The devices attached to this very file (device and inode, not path), lowest first. */
   findLoops(file: string): Promise<readonly string[]>;
   /** 11. Detaches now or after the last use; not attached is success. */

@@ -23,6 +23,8 @@ export interface DriverTraits {
   readonly rootedClones?: true;
   /** `usage()` is read from the driver's books, not counted by walking the tree. */
   readonly instantUsage: boolean;
+  /** A layer can be a block device instead of a file tree. `defaultBytes`: the size of one that nobody gave a size. */
+  readonly blockDevices?: { readonly defaultBytes: number };
 }
 
 export type LayerKind = "active" | "view" | "committed";
@@ -81,6 +83,8 @@ export interface NewLayer extends LayerCare {
   /** Most bytes of its content; null: no limit. */
   readonly sizeBytes: number | null;
   readonly owner: RootOwner;
+  /** With `traits.blockDevices`, and without a parent, whose kind a layer has: it is a block device, of zeroes, not a file tree. */
+  readonly block?: boolean | undefined;
   /** Hears how far the copying of a parent is, from drivers without `traits.instantClones`, as far as they know. */
   readonly progress?: Progress;
 }
@@ -162,10 +166,14 @@ export interface StorageDriver {
    *     attach what the mount needs, and mount what the pool keeps mounted anyway. A view and a committed layer are
    *     always `ro`; a committed one asked for writing: `failed_precondition`; absent: `not_found`. With `shared` the mount
    *     is told as it is made anew, also of an active layer that is mounted already: for an engine that mounts by itself.
+   * 23. With `device` an active layer that is a block device is attached, and the answer is one `bind` of its node: a loop
+   *     device over a file whose path names the layer, with `readOnly` one that takes no writes. The same call again answers
+   *     the same node. It stays attached, also past `close`, until the caller detaches it. A layer of the other kind than
+   *     asked for: `failed_precondition`.
    */
   mounts(
     layer: LayerId,
-    options: { readonly readOnly: boolean; readonly shared?: boolean },
+    options: { readonly readOnly: boolean; readonly shared?: boolean; readonly device?: boolean },
     signal: AbortSignal,
   ): Promise<readonly LayerMount[]>;
   /** 17. Absent: `not_found`. May lag behind writers by the file system's commit interval. */

@@ -32,6 +32,8 @@ export interface VolumeOptions {
   readonly fromImage?: string;
   /** Which directory of it, without slashes at its ends; empty: its root. */
   readonly fromImagePath?: string;
+  /** It is to be a block device; a clone is what it starts from is. */
+  readonly block?: boolean;
   readonly labels: Labels;
 }
 

@@ -61,6 +61,7 @@ export function planVolume(
       mode: (origin?.spec ?? merged).mode ?? null,
       from: origin?.snapshot.id ?? null,
       ...imageOf(options, planted),
+      ...((origin?.spec ?? options).block && { block: true }),
     },
     labels: parseLabels({ ...profile?.labels, ...options.labels }),
     protect: merged.protect ?? false,
@@ -104,6 +105,9 @@ function ensureOriginal({ pool, ...options }: VolumeOptions, origin: Origin | un
       `Cannot use pool=${pool} with from: a clone lies in the pool of what it starts from, "${origin.spec.pool}"`,
     );
   }
+  if (options.block && !origin.spec.block) {
+    throw new Failure("invalid_argument", "Cannot make a block device of a volume of files");
+  }
   for (const key of ["uid", "gid", "mode"] as const) {
     if (options[key] === undefined) continue;
     throw new Failure(
@@ -135,6 +139,7 @@ function inWords(spec: VolumeSpec): Readonly<Record<string, string>> {
     pool: spec.pool,
     profile: spec.profile ?? "none",
     ...(spec.image ? {} : ownerInWords(spec)),
+    kind: spec.block ? "a block device" : "files",
     image: spec.image ? `/${spec.image.path} of ${spec.image.reference}` : "none",
     from: spec.from === null ? "nothing" : `snapshot ${shortId(spec.from)}`,
   };

@@ -19,6 +19,8 @@ export interface VolumeSpec {
   readonly from: SnapshotId | null;
   /** The image that its content started from, and where in it; absent or null: none. */
   readonly image?: ImageOrigin | null;
+  /** It is a block device, not a file tree. */
+  readonly block?: true;
 }
 
 /** A directory of an image. */

@@ -4,9 +4,9 @@ import type {
   DriverFacts,
   DriverTraits,
   LayerUsage,
+  NewLayer,
   PoolHealth,
   PoolSpace,
-  RootOwner,
 } from "../../core/ports/storage-driver.ts";
 import { flushFileSystem } from "../shared/flush.ts";
 import type { DriverPorts } from "../shared/ports.ts";
@@ -79,7 +79,10 @@ export class BtrfsTrees implements Trees {
     return { totalBytes, availableBytes };
   }
 
-  async create(path: string, { uid, gid, mode }: RootOwner): Promise<void> {
+  async create(
+    path: string,
+    { owner: { uid, gid, mode } }: Pick<NewLayer, "owner">,
+  ): Promise<void> {
     await this.#ports.kernel.createSubvolume(path);
     await this.#ports.files.setOwner(path, { uid, gid });
     // After the owner: chown takes the set-id bits away.

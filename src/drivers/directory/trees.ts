@@ -3,9 +3,9 @@ import type {
   DriverFacts,
   DriverTraits,
   LayerUsage,
+  NewLayer,
   PoolHealth,
   PoolSpace,
-  RootOwner,
 } from "../../core/ports/storage-driver.ts";
 import { flushFileSystem } from "../shared/flush.ts";
 import { PoolDirectory, type PoolPast } from "../shared/pool-directory.ts";
@@ -57,7 +57,10 @@ export class DirectoryTrees implements Trees {
     return this.#pool.space();
   }
 
-  async create(path: string, { uid, gid, mode }: RootOwner): Promise<void> {
+  async create(
+    path: string,
+    { owner: { uid, gid, mode } }: Pick<NewLayer, "owner">,
+  ): Promise<void> {
     await this.#ports.files.makeDirectory(path, { mode, uid, gid });
     await this.#ports.files.syncDirectory(path);
   }

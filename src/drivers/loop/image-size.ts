@@ -2,6 +2,7 @@ import { Failure } from "../../core/failure.ts";
 import type { MountEntry } from "../../core/ports/kernel.ts";
 import { formatBytes } from "../../core/size.ts";
 import type { DriverPorts } from "../shared/ports.ts";
+import type { BlockImages } from "./block-images.ts";
 import { work } from "./command.ts";
 import { FILE_SYSTEMS, type ImageFileSystem } from "./file-systems.ts";
 import type { ImageMounts } from "./image-mounts.ts";
@@ -19,6 +20,7 @@ const CHECKED = [0, 1];
 export class ImageSize {
   readonly #options: LoopOptions;
   readonly #fileSystem: ImageFileSystem;
+  readonly #blocks: BlockImages;
   readonly #mounts: ImageMounts;
   readonly #copy: (source: string, target: string) => Promise<void>;
   readonly #ports: DriverPorts;
@@ -26,12 +28,13 @@ export class ImageSize {
   /** @param copy Makes a durable copy of an image that nobody writes to. */
   constructor(
     options: LoopOptions,
-    mounts: ImageMounts,
+    { blocks, mounts }: { readonly blocks: BlockImages; readonly mounts: ImageMounts },
     copy: (source: string, target: string) => Promise<void>,
     ports: DriverPorts,
   ) {
     this.#options = options;
     this.#fileSystem = FILE_SYSTEMS[options.type];
+    this.#blocks = blocks;
     this.#mounts = mounts;
     this.#copy = copy;
     this.#ports = ports;
@@ -40,7 +43,8 @@ export class ImageSize {
   /** @throws {Failure} `failed_precondition` when the image cannot get that size as things are. */
   async ensureCan(attempt: string, image: string, sizeBytes: number): Promise<void> {
     const nowBytes = await this.#sizeOf(image);
-    const entry = await this.#mounts.find(image);
+    const block = await this.#blocks.has(image);
+    const entry = block ? undefined : await this.#mounts.find(image);
     if (sizeBytes === nowBytes) return;
     if (sizeBytes > nowBytes) {
       if (entry !== undefined) await this.#ensureCanGrowMounted(attempt, entry);
@@ -54,6 +58,7 @@ export class ImageSize {
         `${attempt} to ${formatBytes(sizeBytes)}: it has ${formatBytes(nowBytes)}, and ${why}`,
       );
     };
+    if (block) refuse("a block device is never made smaller");
     if (!shrinks) {
       refuse(`${type} cannot be made smaller; copy what it holds to a new volume of that size`);
     }
@@ -64,7 +69,9 @@ export class ImageSize {
   /** Brings an image to a size; null: at least to that of an image that nobody gave one. */
   async set(image: string, sizeBytes: number | null): Promise<void> {
     const nowBytes = await this.#sizeOf(image);
-    const targetBytes = sizeBytes ?? Math.max(nowBytes, this.#options.sizeBytes);
+    const block = await this.#blocks.has(image);
+    const usualBytes = block ? nowBytes : Math.max(nowBytes, this.#options.sizeBytes);
+    const targetBytes = sizeBytes ?? usualBytes;
     const growing = await this.#isGrowing(image);
     if (growing) await this.#fill(image);
     if (targetBytes === nowBytes) return;
@@ -85,7 +92,7 @@ export class ImageSize {
 
   async #grow(image: string, sizeBytes: number): Promise<void> {
     const { exec, files } = this.#ports;
-    if ((await this.#mounts.find(image)) === undefined && !(await this.#canGrowMounted())) {
+    if (await this.#wantsCopyToGrow(image)) {
       await this.#replace(image, sizeBytes);
       return;
     }
@@ -97,12 +104,20 @@ export class ImageSize {
     await this.#fill(image);
   }
 
-  /** Makes the file system inside fill its image. */
+  async #wantsCopyToGrow(image: string): Promise<boolean> {
+    if (await this.#blocks.has(image)) return false;
+    return (await this.#mounts.find(image)) === undefined && !(await this.#canGrowMounted());
+  }
+
+  /** Makes what is on the image fill it. */
   async #fill(image: string): Promise<void> {
     const { exec, files, kernel } = this.#ports;
     const attempt = `Cannot make the file system in ${image} larger`;
-    const entry = await this.#mounts.find(image);
-    if (entry === undefined) {
+    const block = await this.#blocks.has(image);
+    const entry = block ? undefined : await this.#mounts.find(image);
+    if (block) {
+      await this.#blocks.fill(image);
+    } else if (entry === undefined) {
       await this.#mounts.withMounted(image, async (mountPoint) => {
         const [device = ""] = await kernel.findLoops(image);
         await work(exec, attempt, ["losetup", "--set-capacity", device]);

@@ -7,9 +7,9 @@ import type {
   DriverTraits,
   LayerMount,
   LayerUsage,
+  NewLayer,
   PoolHealth,
   PoolSpace,
-  RootOwner,
 } from "../../core/ports/storage-driver.ts";
 import { formatBytes } from "../../core/size.ts";
 import { describeLayer, parseLayerRecord, RECORD_FILE } from "../shared/layer-record.ts";
@@ -19,6 +19,7 @@ import type { DriverPorts } from "../shared/ports.ts";
 import { canCloneFiles } from "../shared/reflink.ts";
 import { sparseRoom } from "../shared/sparse-room.ts";
 import type { Trees } from "../shared/trees.ts";
+import { BlockImages } from "./block-images.ts";
 import { work } from "./command.ts";
 import { FILE_SYSTEMS, type ImageFileSystem } from "./file-systems.ts";
 import { ImageMounts } from "./image-mounts.ts";
@@ -42,6 +43,7 @@ export class LoopTrees implements Trees {
   readonly #fileSystem: ImageFileSystem;
   readonly #ports: DriverPorts;
   readonly #pool: PoolDirectory;
+  readonly #blocks: BlockImages;
   readonly #mounts: ImageMounts;
   readonly #size: ImageSize;
   #reflink = false;
@@ -52,9 +54,11 @@ export class LoopTrees implements Trees {
     this.#fileSystem = FILE_SYSTEMS[options.type];
     this.#ports = ports;
     this.#pool = new PoolDirectory(pool, ports, past);
+    this.#blocks = new BlockImages(ports);
     this.#mounts = new ImageMounts(pool, options.type, this.#fileSystem, ports);
     const copy = (source: string, target: string): Promise<void> => this.#copy(source, target);
-    this.#size = new ImageSize(options, this.#mounts, copy, ports);
+    const inside = { blocks: this.#blocks, mounts: this.#mounts };
+    this.#size = new ImageSize(options, inside, copy, ports);
   }
 
   get traits(): DriverTraits {
@@ -67,6 +71,7 @@ export class LoopTrees implements Trees {
       independentLayers: true,
       plainPaths: false,
       instantUsage: true,
+      blockDevices: { defaultBytes: this.#options.sizeBytes },
     };
   }
 
@@ -110,10 +115,18 @@ export class LoopTrees implements Trees {
     return this.#pool.space();
   }
 
-  async create(path: string, owner: RootOwner, sizeBytes: number | null): Promise<void> {
+  async create(
+    path: string,
+    { owner, sizeBytes, block = false }: Pick<NewLayer, "owner" | "sizeBytes" | "block">,
+  ): Promise<void> {
     const { files, exec } = this.#ports;
     const attempt = `Cannot make the image ${path}`;
     const imageBytes = sizeBytes ?? this.#options.sizeBytes;
+    if (block) {
+      await this.#blocks.mark(path);
+      await files.createSparse(path, imageBytes);
+      return;
+    }
     const { minBytes } = this.#fileSystem;
     if (imageBytes < minBytes) {
       throw new Failure(
@@ -133,7 +146,10 @@ export class LoopTrees implements Trees {
     options: { readonly live?: boolean },
     signal: AbortSignal,
   ): Promise<void> {
+    const block = await this.#blocks.has(source);
+    if (block) await this.#blocks.mark(target);
     if (options.live !== true) return this.#copy(source, target, signal);
+    if (block) return this.#copyDevice(source, target, signal);
     const entry = await this.#mounts.find(source);
     const where = entry === undefined ? source : `what is mounted at ${entry.mountPoint}`;
     const attempt = `Cannot take a snapshot of ${where}`;
@@ -154,9 +170,18 @@ export class LoopTrees implements Trees {
 
   async mounts(
     path: string,
-    options: { readonly readOnly: boolean; readonly sealed: boolean },
+    options: { readonly readOnly: boolean; readonly sealed: boolean; readonly device: boolean },
   ): Promise<readonly LayerMount[]> {
     const { type } = this.#options;
+    const block = await this.#blocks.has(path);
+    if (block !== options.device || (block && options.sealed)) {
+      const why = block ? "it is a block device, not a file tree" : "it is a file tree";
+      throw new Failure("failed_precondition", `Cannot mount the layer at ${path}: ${why}`);
+    }
+    if (block) {
+      const source = await this.#ports.kernel.attachDevice(path, options);
+      return [{ type: "bind", source, options: [] }];
+    }
     const { options: writable, sealedOptions } = this.#fileSystem;
     if (options.sealed) return [{ type, source: path, options: sealedOptions, root: ROOT }];
     // A file system takes writes or does not, whichever of its mounts asks: so it must never be both at once.
@@ -175,6 +200,7 @@ export class LoopTrees implements Trees {
 
   async retire(path: string, attempt: string): Promise<void> {
     if ((await this.#ports.files.stat(path)) === undefined) return;
+    await this.#blocks.ensureUnpublished(path, attempt);
     await this.#mounts.ensureUnused(path, attempt);
   }
 
@@ -210,8 +236,9 @@ export class LoopTrees implements Trees {
   /** Each image is made durable by itself. */
   async settle(): Promise<void> {}
 
-  flush(path: string): Promise<void> {
-    return this.#mounts.flush(path);
+  async flush(path: string): Promise<void> {
+    if (await this.#blocks.has(path)) await this.#blocks.flush(path);
+    else await this.#mounts.flush(path);
   }
 
   /** Images are meant to promise more than there is: only when little is left, it is counted how much more. */
@@ -238,6 +265,18 @@ export class LoopTrees implements Trees {
       missingBytes += Math.max(0, stat.sizeBytes - stat.allocatedBytes);
     }
     return missingBytes;
+  }
+
+  /** Of a device that may be written meanwhile: what was written to it so far, as after a power cut. */
+  async #copyDevice(source: string, target: string, signal: AbortSignal): Promise<void> {
+    if (!this.#reflink) {
+      const attempt = `Cannot take a snapshot of ${source}`;
+      await this.#blocks.ensureUnpublished(source, `${attempt} at one instant on ${this.#host}`);
+      await this.#mounts.ensureUnused(source, attempt);
+    }
+    await this.#blocks.flush(source);
+    // The file system lets nobody write to a file while its bytes are being shared.
+    await this.#copy(source, target, signal);
   }
 
   async #copyFrozen(entry: MountEntry | undefined, source: string, target: string): Promise<void> {

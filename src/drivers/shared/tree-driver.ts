@@ -106,7 +106,7 @@ export class TreeDriver implements StorageDriver {
   }
 
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
-    const { parent, sizeBytes, owner, progress, kept, root } = options;
+    const { parent, sizeBytes, progress, kept, root } = options;
     const attempt = `Cannot prepare layer ${layer}`;
     const shelf = await this.#up(signal);
     ensureCanLimit(attempt, this.traits, sizeBytes);
@@ -126,7 +126,7 @@ export class TreeDriver implements StorageDriver {
       { kept },
       signal,
       async (content) => {
-        if (parent === null) await this.#trees.create(content, owner, sizeBytes);
+        if (parent === null) await this.#trees.create(content, options);
         else {
           const how = { readOnly: false, progress };
           await this.#copyParent(shelf, attempt, parent, content, how, signal);
@@ -245,7 +245,7 @@ export class TreeDriver implements StorageDriver {
 
   async mounts(
     layer: LayerId,
-    options: { readonly readOnly: boolean },
+    options: { readonly readOnly: boolean; readonly device?: boolean },
     signal: AbortSignal,
   ): Promise<readonly LayerMount[]> {
     const attempt = `Cannot mount layer ${layer}`;
@@ -253,7 +253,7 @@ export class TreeDriver implements StorageDriver {
     const { info, record } = ensureFound(attempt, await this.#find(shelf, layer));
     ensureMountable(attempt, info, options);
     const readOnly = options.readOnly || info.kind === "view";
-    const how = { readOnly, sealed: info.kind !== "active" };
+    const how = { readOnly, sealed: info.kind !== "active", device: options.device ?? false };
     const given = this.#trees.mounts?.(shelf.content(layer), how, signal);
     const bind = { type: "bind", source: rootOf(shelf.content(layer), record) };
     return given ?? [{ ...bind, options: readOnly ? ["ro"] : [] }];

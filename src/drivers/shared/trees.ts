@@ -4,9 +4,9 @@ import type {
   DriverTraits,
   LayerMount,
   LayerUsage,
+  NewLayer,
   PoolHealth,
   PoolSpace,
-  RootOwner,
 } from "../../core/ports/storage-driver.ts";
 
 /** How a tree is to be copied. */
@@ -37,17 +37,20 @@ export interface Trees {
   facts(): DriverFacts;
   space(): Promise<PoolSpace>;
 
-  /** A new empty tree. @param sizeBytes The limit that will be set next. */
-  create(path: string, owner: RootOwner, sizeBytes: number | null): Promise<void>;
+  /** A new empty tree. @param layer `sizeBytes`: the limit that will be set next; `block`: only with the trait. */
+  create(path: string, layer: Pick<NewLayer, "owner" | "sizeBytes" | "block">): Promise<void>;
   /**
    * A copy of a tree as it is, which `live` (its layer is active) may change meanwhile: `traits.liveSnapshots` says what
    * is copied then. Only with `traits.layers`. After a failure or an abort a part may be there.
    */
   copy(source: string, target: string, options: CopyOptions, signal: AbortSignal): Promise<void>;
-  /** How to reach the tree's root; `sealed`: its layer is not active. Absent: `path` itself is the root. */
+  /**
+   * How to reach the tree's root; `sealed`: its layer is not active. Absent: `path` itself is the root. `device`: as in
+   * sentence 23 of `StorageDriver`.
+   */
   mounts?(
     path: string,
-    options: { readonly readOnly: boolean; readonly sealed: boolean },
+    options: { readonly readOnly: boolean; readonly sealed: boolean; readonly device: boolean },
     signal: AbortSignal,
   ): Promise<readonly LayerMount[]>;
   /**
