@@ -154,7 +154,12 @@ describe.each([
     const at = await workloads.start(restored, "restored");
     expect(await sizeOf(at)).toBe(2n * SIZE);
     expect(await sum(at)).toBe(before);
-    const copy = await create("raw-copy", { from: { volumeId: source.volumeId } });
+    // As large as its source, however little is asked for.
+    const from2 = { from: { volumeId: source.volumeId }, sizeBytes: MIB };
+    const copy = await create("raw-copy", from2);
+    expect(copy.sizeBytes).toBe(SIZE);
+    const less = { ...from2, limitBytes: 2n * MIB };
+    await expect(create("raw-less", less)).rejects.toMatchObject({ code: "out_of_range" });
     const copied = await workloads.start(copy, "copy");
     expect(await read(copied)).toContain("changed");
     expect(await sum(copied)).not.toBe(before);
@@ -214,6 +219,30 @@ describe.each([
     await host.sh(`losetup --detach ${loops().join(" ")}`);
     await remove(volumeId, "web");
     expect([loops(), await host.mounted()]).toEqual([[], []]);
+  });
+
+  it("is attached after a start of the daemon where it is published, and nowhere else, whatever the records say", async () => {
+    // First in the order in which they are looked at.
+    const kept = await create("raw-a-published");
+    const path = await host.workloads.start(kept, "web");
+    await write(path, "kept");
+    const device = loops();
+    const claim = await create("raw-leaked");
+    const layers = `${host.machine.path("state")}/pools/default/layers`;
+    const image = await host.sh(`ls -t ${layers}/*/disk.img | head -1`);
+    await host.machine.lagand.stop();
+    await host.sh(`rm -f ${host.machine.path("run")}/*.db*`);
+    // As a crash leaves it before its node is mounted.
+    await host.sh(`losetup --find ${image} && losetup --find --read-only ${image}`);
+    expect(loops()).toHaveLength(3);
+    await host.machine.lagand.start();
+    await host.meet();
+    await eventually("the devices are let go", () => loops().length < 2);
+    expect(loops()).toEqual(device);
+    expect(await read(path)).toBe("kept");
+    await remove(claim.volumeId);
+    await remove(kept.volumeId, "web");
+    expect(loops()).toEqual([]);
   });
 
   it("is let go of by who still has it open, and kept when it is published again meanwhile", async () => {
@@ -326,6 +355,8 @@ describe("wrong use of kinds of volumes", () => {
       ...{ Name: "raw-docker", ID: "a1" },
     });
     expect(JSON.stringify(mounting)).toContain("it is a block device");
+    const inspected = await host.machine.mustLagan("volume", "inspect", "raw-docker");
+    expect(inspected).toMatch(/"block": true/);
     const exported = await host.machine.lagan("export", "raw-docker");
     expect(exported.code).not.toBe(0);
     expect(exported.stderr).toContain("block device");

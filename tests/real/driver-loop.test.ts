@@ -52,6 +52,12 @@ function prepare(driver: StorageDriver, layer: LayerId, parent: LayerId | null =
   return driver.prepare(layer, { parent, sizeBytes: null, owner }, LIVE);
 }
 
+/** A layer that is a block device, of 8 MiB. */
+function prepareBlock(driver: StorageDriver, layer: LayerId, parent: LayerId | null = null) {
+  const owner = { uid: 0, gid: 0, mode: 0o755 };
+  return driver.prepare(layer, { parent, sizeBytes: 8 * MIB, owner, block: true }, LIVE);
+}
+
 /** Works in a layer's root, which is mounted meanwhile. */
 async function within<T>(
   driver: StorageDriver,
@@ -63,6 +69,77 @@ async function within<T>(
   if (mount === undefined) throw new Error("a layer has a mount");
   return scratch.reach(mount, work);
 }
+
+describe("a layer that is a block device", () => {
+  const device = { readOnly: false, device: true };
+  const detach = async (...nodes: readonly string[]) => {
+    for (const node of nodes) await hostKernel.detachLoop(node);
+  };
+
+  it("23 is reached by one node each for writing and for reading, of its exact size", async () => {
+    const driver = await opened(XFS, {});
+    await prepareBlock(driver, A);
+    const [mount, ...more] = await driver.mounts(A, device, LIVE);
+    expect([mount?.type, mount?.options, more]).toEqual(["bind", [], []]);
+    expect(await driver.mounts(A, device, LIVE)).toEqual([mount]);
+    const [reader] = await driver.mounts(A, { ...device, readOnly: true }, LIVE);
+    const nodes = [mount?.source ?? "", reader?.source ?? ""];
+    expect(new Set(nodes).size).toBe(2);
+    try {
+      for (const [node, readOnly] of [
+        [nodes[0], "0"],
+        [nodes[1], "1"],
+      ] as const) {
+        const { stdout } = await run("blockdev", ["--getsize64", "--getro", "--getss", node ?? ""]);
+        expect(stdout.split("\n")).toEqual([String(8 * MIB), readOnly, "512", ""]);
+      }
+      const backing = await readFile(`/sys/block/${nodes[0]?.slice(5)}/loop/backing_file`, "utf8");
+      expect(backing).toContain(A);
+      await driver.close(LIVE);
+      expect(await hostKernel.findLoops(backing.trim())).toHaveLength(2);
+    } finally {
+      await detach(...nodes);
+    }
+  });
+
+  it("23 is not mounted as files, nor a layer of files as a device, nor a committed one at all", async () => {
+    const driver = await opened(XFS, {});
+    await prepareBlock(driver, A);
+    await expect(driver.mounts(A, { readOnly: false }, LIVE)).rejects.toMatchObject(REFUSED);
+    await prepare(driver, B);
+    await expect(driver.mounts(B, device, LIVE)).rejects.toMatchObject(REFUSED);
+    await driver.commit(A, C, LIVE);
+    const sealed = driver.mounts(C, { ...device, readOnly: true }, LIVE);
+    await expect(sealed).rejects.toMatchObject(REFUSED);
+  });
+
+  it("is removed and committed with what was written to it, but not while its node is mounted", async () => {
+    const driver = await opened(EXT4, {});
+    await prepareBlock(driver, A);
+    const [{ source: node = "" } = {}] = await driver.mounts(A, device, LIVE);
+    const target = join(scratch.path, "node");
+    await writeFile(target, "");
+    try {
+      await run("mount", ["--bind", node, target]);
+      await writeFile(target, "bytes");
+      await expect(driver.commit(A, B, LIVE)).rejects.toMatchObject(REFUSED);
+      await expect(driver.remove(A, LIVE)).rejects.toMatchObject(REFUSED);
+      await expect(driver.snapshot(A, B, LIVE)).rejects.toMatchObject(REFUSED);
+      await run("umount", [target]);
+      await driver.commit(A, B, LIVE);
+      expect(await hostKernel.findLoops(join(pool, "layers", B, "disk.img"))).toEqual([]);
+      await prepareBlock(driver, C, B);
+      const [{ source: copy = "" } = {}] = await driver.mounts(C, device, LIVE);
+      expect((await readFile(copy)).subarray(0, 5).toString()).toBe("bytes");
+      await detach(copy);
+      await driver.remove(C, LIVE);
+      await driver.remove(B, LIVE);
+    } finally {
+      await run("umount", [target]).catch(() => undefined);
+      await detach(node);
+    }
+  });
+});
 
 describe("snapshots of a volume in use", () => {
   it("are each a beginning of what its writer has acknowledged, many times in a row", {

@@ -76,8 +76,10 @@ async function make(door: CsiDoor, asked: Asked): Promise<Recorded<Volume>> {
   const { block } = capability;
   ensureCan(door, origin?.volume.spec ?? { pool, block }, capability);
   const usual = origin === undefined ? undefined : capacityOf(origin.volume) || undefined;
+  const deviceBytes = usual ?? driver.traits.blockDevices?.defaultBytes ?? 0;
   const sizeBytes = block
-    ? sectorsIn(range, usual ?? driver.traits.blockDevices?.defaultBytes ?? 0)
+    ? // As large as what it starts from at least: a device is never cut off.
+      Math.max(sectorsIn(range, deviceBytes), usual ?? 0)
     : (sizeIn(range) ?? usual);
   if (origin !== undefined && range.limit !== null && (usual ?? 0) > range.limit) {
     throw new Failure(

@@ -88,6 +88,7 @@ export function formatVolume(volume: Volume, facts: VolumeFacts): WireVolume {
     pool,
     driver: facts.driver,
     sizeBytes,
+    block: volume.spec.block ?? false,
     usedBytes: usage?.referencedBytes ?? null,
     usedAt: usage === undefined ? null : formatTime(usage.at),
     labels: volume.labels,

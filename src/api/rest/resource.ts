@@ -20,6 +20,8 @@ export interface WireVolume {
   readonly driver: string;
   /** Most bytes that it may hold; null: no limit. */
   readonly sizeBytes: number | null;
+  /** It is a block device, not a tree of files. */
+  readonly block: boolean;
   /** Bytes that it held when it was last measured; null: never measured since the daemon started. */
   readonly usedBytes: number | null;
   readonly usedAt: string | null;

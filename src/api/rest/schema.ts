@@ -53,6 +53,7 @@ const volume = z.strictObject({
   pool: z.string(),
   driver: z.string(),
   sizeBytes: bytes.nullable().describe("Most bytes that it may hold; null: no limit"),
+  block: z.boolean().describe("It is a block device, not a tree of files"),
   usedBytes: bytes.nullable().describe("As last measured; null: not since the daemon started"),
   usedAt: time.nullable(),
   labels: text,
