@@ -121,11 +121,11 @@ export const hostFiles: Files = {
     await syncParent(path).catch(absentIsSuccess);
   },
 
-  removeTree: async (path, signal) => {
+  removeTree: async (path, signal, { syncNames = true } = {}) => {
     signal.throwIfAborted();
-    if ((await hostFiles.stat(path)) === undefined) return;
+    if (syncNames && (await hostFiles.stat(path)) === undefined) return;
     await call("remove", path, () => removeTree(path, signal));
-    await syncParent(path);
+    if (syncNames) await syncParent(path);
   },
 
   copyTree: async (source, target, signal, progress) => {

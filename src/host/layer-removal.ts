@@ -71,6 +71,10 @@ export function removeEntry(
   if (stat.isMountPoint) throw new SyscallError("remove", path, "EBUSY");
   const fd = openAt(directory, name, OPEN_DIRECTORY, path);
   try {
+    // It may have become one since it was looked at.
+    if (stat.ask(fd, NOTHING, path) && stat.isMountPoint) {
+      throw new SyscallError("remove", path, "EBUSY");
+    }
     for (let round = 1; round <= ROUNDS; round++) {
       const empty = removeContent(fd, sparing, path, depth + 1);
       if (spared) return false;

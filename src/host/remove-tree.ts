@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { Failure, type FailureCode } from "../core/failure.ts";
 import { hostExec } from "./exec.ts";
-import { syscallThreads } from "./syscall-threads.ts";
+import { removeTreeInThread } from "./tree-threads.ts";
 
 /** Longest removal of a tree, in milliseconds: a day. */
 const TIMEOUT_MS = 86_400_000;
@@ -35,20 +35,14 @@ const ALONE = [
 ] as const;
 
 /**
- * Removes the tree at `path`, which is there, by rm(1): it walks by descriptors, so that what is renamed under it, or
- * becomes a link, cannot lead it out of the tree, and what is mounted in it meanwhile is not seen.
+ * Removes the tree at `path`, which is there: in a thread, without a process; and what that could not get through, because it
+ * was renamed meanwhile or is too deep, by rm(1), which walks by descriptors too.
  *
  * @throws {Failure} `failed_precondition` when something is mounted in it, of whatever file system.
  */
 export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
-  const mounted = await syscallThreads.call("findMountIn", path);
-  if (mounted !== undefined) {
-    throw new Failure(
-      "failed_precondition",
-      `Cannot remove ${path}: ${mounted} is a mount point; unmount it first`,
-    );
-  }
   for (let round = 1; ; round++) {
+    if (await removeTreeInThread(path, signal)) return;
     signal.throwIfAborted();
     const { code, stderr } = await hostExec.run(
       [...ALONE, dirname(path), path],

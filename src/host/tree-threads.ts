@@ -1,7 +1,7 @@
 import type { Progress, TreeBytes } from "../core/ports/files.ts";
 import { SyscallThreads } from "./syscall-threads.ts";
 
-/** Most trees that are copied at once, and most that are counted; more wait. */
+/** Most trees that are copied at once, most that are counted, and most that are removed; more wait. */
 const TREE_LIMIT = 4;
 /** A file with several names is remembered until all of them are found: so much memory for a million of them. */
 const HEAP_MB = 512;
@@ -12,6 +12,7 @@ const PROGRESS_MS = 200;
 /** Threads of their own: a walk takes long, and other calls must not wait for it, nor a count for a copy. */
 const copying = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
 const counting = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
+const removing = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS });
 
 /** Copies the tree at `source` as `Files.copyTree` says, but for the durability of the target's own name. */
 export async function copyTree(
@@ -33,6 +34,11 @@ export async function copyTree(
 /** `Files.measureTree`. */
 export function measureTree(path: string, signal: AbortSignal): Promise<TreeBytes> {
   return untilStopped(signal, (stop) => counting.call("measureTree", path, stop));
+}
+
+/** `removeTree` of tree-removal.ts. */
+export function removeTreeInThread(path: string, signal: AbortSignal): Promise<boolean> {
+  return untilStopped(signal, (stop) => removing.call("removeTree", path, stop));
 }
 
 /** Rejects after an abort only when the thread does nothing any more. */

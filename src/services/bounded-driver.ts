@@ -18,7 +18,7 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
       else next();
     }
   };
-  const { changedSince, beginCommit, trim } = driver;
+  const { changedSince, beginCommit, settleRemovals, trim } = driver;
   return {
     get traits() {
       return driver.traits;
@@ -41,6 +41,9 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     ...(beginCommit !== undefined && {
       beginCommit: (active, as, signal) =>
         bounded(() => beginCommit.call(driver, active, as, signal)),
+    }),
+    ...(settleRemovals !== undefined && {
+      settleRemovals: (signal) => bounded(() => settleRemovals.call(driver, signal)),
     }),
     ...(trim !== undefined && { trim: (layer, signal) => trim.call(driver, layer, signal) }),
     ...(changedSince !== undefined && {

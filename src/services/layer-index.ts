@@ -14,6 +14,8 @@ interface Node {
   layer: KeptLayer;
   readonly holders: Set<string>;
   readonly children: Set<LayerId>;
+  /** When it was let go of by the last of its holders so far; 0: it had none. */
+  releasedAt: number;
 }
 
 /** The records of layers in memory, so that no read waits for a disk. */
@@ -27,6 +29,8 @@ export class LayerIndex {
   readonly #chains = new Map<string, LayerId>();
   /** Layers that nobody holds and nothing stands on. */
   readonly #idle = new Set<LayerId>();
+  /** How often a hold was let go of. */
+  #releases = 0;
   /** Layers that a call works with, by how many do. */
   readonly #busy = new Map<LayerId, number>();
 
@@ -98,7 +102,7 @@ export class LayerIndex {
       // Its children may have come first.
       const children = new Set<LayerId>(this.#orphans.get(layer.id));
       this.#orphans.delete(layer.id);
-      this.#layers.set(layer.id, { layer, holders: new Set(), children });
+      this.#layers.set(layer.id, { layer, holders: new Set(), children, releasedAt: 0 });
     }
     const { parent, pool, chainId } = layer;
     if (parent !== null) this.#childrenOf(parent).add(layer.id);
@@ -137,14 +141,22 @@ export class LayerIndex {
     const found = this.find(holder);
     if (found === undefined) return;
     this.#holds[holder.face].delete(holder.key);
-    this.#layers.get(found.hold.layer)?.holders.delete(holderKey(holder));
+    const node = this.#layers.get(found.hold.layer);
+    if (node?.holders.delete(holderKey(holder))) node.releasedAt = ++this.#releases;
     this.#look(found.hold.layer);
   }
 
-  /** A layer that can go, but for those in `except`; undefined: there is none now. */
-  findIdle(except: ReadonlySet<LayerId>): KeptLayer | undefined {
+  /** The number of releases so far: see {@link findIdle}. */
+  get releases(): number {
+    return this.#releases;
+  }
+
+  /** A layer that can go, but for those in `except` and those that were let go of later; undefined: there is none now. */
+  findIdle(except: ReadonlySet<LayerId>, releases: number): KeptLayer | undefined {
     for (const id of this.#idle) {
-      if (!except.has(id) && !this.#busy.has(id)) return this.layer(id);
+      const node = this.#layers.get(id);
+      if (node === undefined || node.releasedAt > releases) continue;
+      if (!except.has(id) && !this.#busy.has(id)) return node.layer;
     }
     return undefined;
   }

@@ -15,6 +15,8 @@ const RETRY_MS = 30_000;
 const REST_LIMIT_MS = 2_000;
 /** How many removed layers are forgotten by one write. */
 const BATCH = 64;
+/** How long what is let go of is gathered before it is removed, in milliseconds: who removes ten layers is to be done first. */
+const GATHER_MS = 300;
 
 /** What {@link LayerReaper} works with. */
 interface LayerReaperParts {
@@ -59,6 +61,7 @@ export class LayerReaper {
         if (!signal.aborted) log.warn("layers not removed; tried again later", { error: thrown });
       }
       if (!this.#again) await this.#pause(RETRY_MS, signal);
+      await this.#parts.clock.sleep(GATHER_MS, signal).catch(() => undefined);
     }
   }
 
@@ -73,19 +76,23 @@ export class LayerReaper {
   async #reap(signal: AbortSignal): Promise<void> {
     const { index, clock, log } = this.#parts;
     const stuck = new Set<LayerId>();
-    let gone: LayerId[] = [];
+    let gone: KeptLayer[] = [];
+    // In one sweep goes what was idle when it began, and what that stood on.
+    let sweep = { releases: index.releases };
     for (;;) {
       signal.throwIfAborted();
-      const layer = index.findIdle(stuck);
+      let layer = index.findIdle(stuck, sweep.releases);
       if (layer === undefined || gone.length >= BATCH) {
-        await this.#forget(gone);
+        await this.#forget(gone, signal);
         gone = [];
+        sweep = { releases: index.releases };
+        layer ??= index.findIdle(stuck, sweep.releases);
         if (layer === undefined) return;
       }
       const startedAt = clock.monotonic();
       try {
-        await this.#remove(layer, signal);
-        gone.push(layer.id);
+        await this.#remove(layer, sweep, signal);
+        gone.push(layer);
       } catch (thrown) {
         signal.throwIfAborted();
         stuck.add(layer.id);
@@ -100,21 +107,25 @@ export class LayerReaper {
     }
   }
 
-  async #remove({ id, pool }: KeptLayer, signal: AbortSignal): Promise<void> {
+  async #remove({ id, pool }: KeptLayer, sweep: object, signal: AbortSignal): Promise<void> {
     const { index, pools, sizes } = this.#parts;
     await index.removing(id, async () => {
-      await pools.get(pool).remove(id, signal, { kept: true });
+      await pools.get(pool).remove(id, signal, { kept: true, sweep });
       index.dropLayer(id);
       sizes.forget(id);
     });
   }
 
   /** A record that stays behind is no harm: the next start finds its layer idle, and absent. */
-  async #forget(ids: readonly LayerId[]): Promise<void> {
-    if (ids.length === 0) return;
-    const { records, repair } = this.#parts;
+  async #forget(layers: readonly KeptLayer[], signal: AbortSignal): Promise<void> {
+    if (layers.length === 0) return;
+    const { records, repair, pools } = this.#parts;
     try {
-      await records.write(ids.map(dropLayer));
+      // Before: a layer that came back without a record would be nobody's for ever.
+      for (const pool of new Set(layers.map((layer) => layer.pool))) {
+        await pools.get(pool).settleRemovals?.(signal);
+      }
+      await records.write(layers.map(({ id }) => dropLayer(id)));
     } catch (thrown) {
       repair.doubt();
       throw thrown;

@@ -218,7 +218,11 @@ export class SimFiles implements Files {
     });
   }
 
-  async removeTree(path: string, signal: AbortSignal): Promise<void> {
+  async removeTree(
+    path: string,
+    signal: AbortSignal,
+    { syncNames = true }: { readonly syncNames?: boolean } = {},
+  ): Promise<void> {
     const top = await this.#incarnation.call(() => {
       signal.throwIfAborted();
       const entry = this.#machine.namespace.findEntry(path);
@@ -229,6 +233,7 @@ export class SimFiles implements Files {
     });
     if (top === undefined) return;
     await this.#removeTree(top, path, signal);
+    if (!syncNames) return;
     await this.#incarnation.call(() => {
       const { parent, name, tree } = top.node;
       if (parent !== null) tree.fileSystem.persistEntry(parent, name, top.node);

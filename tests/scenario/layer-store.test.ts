@@ -84,7 +84,9 @@ it("of two equal layers the later goes without being asked for", async () => {
   await store.commit(held("a"), held("A"), { chainId, data: {} }, signal);
   await prepare("b");
   await store.commit(held("b"), held("B"), { chainId, data: {} }, signal);
-  for (let turn = 0; turn < 1_000 && (await layersThere()) > 1; turn++);
+  for (let turn = 0; turn < 1_000 && (await layersThere()) > 1; turn++) {
+    await world.machine.clock.advance(10);
+  }
   expect(await layersThere()).toBe(1);
   running.abort();
   await run.catch(() => undefined);

@@ -70,6 +70,11 @@ export interface LayerCare {
    *     refused for a child, nor a commit for a mount.
    */
   readonly kept?: boolean | undefined;
+  /**
+   * 23. Of a `remove` with `kept`: calls with the same object are for layers that nobody needed any more when it was made. Who has
+   *     them mounted may be looked up once for all, and what they removed need not be durable before `settleRemovals`.
+   */
+  readonly sweep?: object | undefined;
 }
 
 /** What a new active layer is to be. */
@@ -161,6 +166,8 @@ export interface StorageDriver {
    *     naming it; without: `failed_precondition`, naming one child.
    */
   remove(layer: LayerId, signal: AbortSignal, care?: LayerCare): Promise<void>;
+  /** 24. Optional. Makes durable what `remove` with a `sweep` has done so far. Absent: it is already. */
+  settleRemovals?(signal: AbortSignal): Promise<void>;
   /**
    * 16. How to reach the layer's root. A single `bind` without options means that `source` can be used as it is. May
    *     attach what the mount needs, and mount what the pool keeps mounted anyway. A view and a committed layer are

@@ -36,6 +36,12 @@ export class Ancestry {
     );
   }
 
+  /** A layer that was committed just now. */
+  learn(layer: LayerId, record: LayerRecord): void {
+    const { content, parent } = record;
+    if (content !== undefined) this.#known.set(layer, { content, parent });
+  }
+
   forget(layer: LayerId): void {
     this.#known.delete(layer);
   }

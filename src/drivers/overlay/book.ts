@@ -115,14 +115,29 @@ export class Book {
   }
 
   /** What a removed layer has left. Absent is success. */
-  async discard(layer: LayerId, signal: AbortSignal): Promise<void> {
-    const directory = this.shelf.removedOf(layer);
-    this.#underWork.add(directory);
-    try {
+  discard(layer: LayerId, signal: AbortSignal): Promise<void> {
+    return this.#discarding(layer, async (directory) => {
       const text = await this.#files.readText(`${directory}/${RECORD_FILE}`);
       const content = text === undefined ? undefined : contentIn(layer, text);
       if (content !== undefined) await this.#contents.remove(content, signal);
       await this.#files.removeTree(directory, signal);
+    });
+  }
+
+  /** {@link discard} of a layer that had this content. Not durable: what a power cut brings back the next `open` clears. */
+  discardSoon(layer: LayerId, content: string | undefined, signal: AbortSignal): Promise<void> {
+    return this.#discarding(layer, async (directory) => {
+      const how = { syncNames: false };
+      if (content !== undefined) await this.#contents.remove(content, signal, how);
+      await this.#files.removeTree(directory, signal, how);
+    });
+  }
+
+  async #discarding(layer: LayerId, work: (directory: string) => Promise<void>): Promise<void> {
+    const directory = this.shelf.removedOf(layer);
+    this.#underWork.add(directory);
+    try {
+      await work(directory);
     } finally {
       this.#underWork.delete(directory);
     }

@@ -80,9 +80,13 @@ export class Contents {
   }
 
   /** Absent is success. */
-  remove(name: string, signal: AbortSignal): Promise<void> {
+  remove(
+    name: string,
+    signal: AbortSignal,
+    options?: { readonly syncNames: boolean },
+  ): Promise<void> {
     this.#sizes.delete(name);
-    return this.#ports.files.removeTree(`${this.#root}/${name}`, signal);
+    return this.#ports.files.removeTree(`${this.#root}/${name}`, signal, options);
   }
 
   /** Of this content alone; `exclusiveBytes` are those that no other file shares. */

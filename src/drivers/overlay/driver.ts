@@ -13,7 +13,6 @@ import type {
   RootOwner,
   StorageDriver,
 } from "../../core/ports/storage-driver.ts";
-import { flushFileSystem } from "../shared/flush.ts";
 import { type LayerRecord, NEW_RECORD } from "../shared/layer-record.ts";
 import {
   ensureActive,
@@ -84,7 +83,7 @@ class OverlayDriver implements StorageDriver {
     this.#ports = ports;
     this.#contents = new Contents(poolDirectory, ports);
     this.#uses = new Uses(ports.kernel);
-    this.#keeping = new Keeping(ports.files, this.#contents, () => this.#ancestry);
+    this.#keeping = new Keeping(ports.files, this.#contents, this.#uses, () => this.#ancestry);
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -101,6 +100,7 @@ class OverlayDriver implements StorageDriver {
       const book = new Book(shelf, files, this.#contents, this.#underWork);
       await book.open(signal);
       this.#ancestry = new Ancestry();
+      this.#keeping.forget();
       this.#book = book;
     } catch (thrown) {
       this.#book = undefined;
@@ -175,7 +175,7 @@ class OverlayDriver implements StorageDriver {
 
   async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
     const book = await this.#up(signal, { kept: true });
-    const found = await this.#find(book, active);
+    const found = await this.#find(book, active, true);
     const { record } = ensureActive(`Cannot commit layer ${active} as ${as}`, found);
     await this.#keeping.beginCommit(book, active, as, record);
   }
@@ -189,6 +189,7 @@ class OverlayDriver implements StorageDriver {
     const attempt = `Cannot commit layer ${active} as ${as}`;
     const book = await this.#up(signal, care);
     if (care.kept && (await this.#keeping.commit(book, active, as))) return;
+    this.#keeping.forget(active);
     const before = await this.#find(book, active);
     const after = await this.#find(book, as);
     if (after !== undefined) {
@@ -196,7 +197,7 @@ class OverlayDriver implements StorageDriver {
       throw exists(attempt, as);
     }
     const { record } = ensureActive(attempt, before);
-    await this.#quiet(attempt, contentOf(active, record), signal, care);
+    await this.#keeping.quiet(attempt, contentOf(active, record), signal, care);
     const committed = { ...record, committedAs: as, committedFrom: active };
     await book.shelf.rewriteRecord(active, committed);
     signal.throwIfAborted();
@@ -205,6 +206,7 @@ class OverlayDriver implements StorageDriver {
 
   async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
     const attempt = `Cannot snapshot layer ${active} as ${as}`;
+    this.#keeping.forget(active);
     const book = await this.#up(signal);
     const after = await this.#find(book, as);
     if (after !== undefined) {
@@ -216,7 +218,7 @@ class OverlayDriver implements StorageDriver {
     const content = contentOf(active, record);
     // As many as the snapshot will stand on, and itself.
     await this.#ancestry.ensureNotTooDeep(book.shelf, attempt, record.parent);
-    await this.#quiet(attempt, content, signal);
+    await this.#keeping.quiet(attempt, content, signal);
     const next = this.#contents.newName();
     await book.withContent(next, async () => {
       try {
@@ -230,10 +232,12 @@ class OverlayDriver implements StorageDriver {
     });
   }
 
-  async remove(layer: LayerId, signal: AbortSignal, { kept }: LayerCare = {}): Promise<void> {
-    const attempt = `Cannot remove layer ${layer}`;
-    const book = await this.#up(signal);
+  async remove(layer: LayerId, signal: AbortSignal, care: LayerCare = {}): Promise<void> {
+    const [attempt, { kept, sweep }] = [`Cannot remove layer ${layer}`, care];
+    const book = await this.#up(signal, { kept: sweep !== undefined });
     await this.#lineage.removing(layer, async () => {
+      if (sweep && (await this.#keeping.remove(book, attempt, layer, sweep, signal))) return;
+      this.#keeping.forget(layer);
       if (!kept) {
         const look = () => book.look(() => book.shelf.findChild(layer));
         await this.#lineage.ensureNoChild(attempt, layer, look);
@@ -252,6 +256,10 @@ class OverlayDriver implements StorageDriver {
     });
   }
 
+  async settleRemovals(signal: AbortSignal): Promise<void> {
+    await (await this.#up(signal, { kept: true })).shelf.syncLayers();
+  }
+
   async mounts(
     layer: LayerId,
     options: { readonly readOnly: boolean; readonly shared?: boolean },
@@ -259,7 +267,8 @@ class OverlayDriver implements StorageDriver {
   ): Promise<readonly LayerMount[]> {
     const attempt = `Cannot mount layer ${layer}`;
     const book = await this.#up(signal, { kept: options.shared === true });
-    const { info, record } = ensureFound(attempt, await this.#find(book, layer));
+    const found = await this.#find(book, layer, options.shared);
+    const { info, record } = ensureFound(attempt, found);
     if (info.kind === "committed" && !options.readOnly) {
       throw new Failure("failed_precondition", `${attempt} for writing: it is committed`);
     }
@@ -342,22 +351,9 @@ class OverlayDriver implements StorageDriver {
     }
   }
 
-  /** Sees to it that nobody writes to a content, and that what was written is on the disk. */
-  async #quiet(
-    attempt: string,
-    name: string,
-    signal: AbortSignal,
-    { kept }: LayerCare = {},
-  ): Promise<void> {
-    const { content } = this.#contents.of(name);
-    if (!kept) await this.#uses.ensureNone(content, attempt);
-    await flushFileSystem(this.#ports.files, content, signal);
-    signal.throwIfAborted();
-  }
-
   /** Undefined only when it is surely absent: while a pool is taken down, all of its layers seem to be. */
-  async #find(book: Book, layer: LayerId): Promise<ShelvedLayer | undefined> {
-    const found = await book.shelf.find(layer);
+  async #find(book: Book, layer: LayerId, kept = false): Promise<ShelvedLayer | undefined> {
+    const found = (kept && this.#keeping.find(layer)) || (await book.shelf.find(layer));
     if (found === undefined) await this.#ensureStill(book);
     return found;
   }

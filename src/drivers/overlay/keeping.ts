@@ -1,26 +1,48 @@
 import { Failure } from "../../core/failure.ts";
 import type { LayerId } from "../../core/id.ts";
 import type { FileStep, Files } from "../../core/ports/files.ts";
-import type { NewLayer } from "../../core/ports/storage-driver.ts";
-import { type LayerRecord, NEW_RECORD } from "../shared/layer-record.ts";
+import type { LayerCare, NewLayer } from "../../core/ports/storage-driver.ts";
+import { flushFileSystem } from "../shared/flush.ts";
+import { describeLayer, type LayerRecord, NEW_RECORD } from "../shared/layer-record.ts";
+import type { ShelvedLayer } from "../shared/shelf.ts";
 import type { Ancestry } from "./ancestry.ts";
 import type { Book } from "./book.ts";
 import type { Contents } from "./contents.ts";
+import type { Uses } from "./uses.ts";
 
 /**
- * The quick ways for layers of which a caller keeps a durable record (`LayerCare`): each is a list of steps in one go, of
- * which none is durable by itself. Each answers false when it did not work out: then the long way is gone, which finds out why,
- * and what an earlier call has left.
+ * Care for the content of layers that change no more, and the quick ways for layers of which a caller keeps a durable record
+ * (`LayerCare`): each is a list of steps in one go, of which none is durable by itself. Each answers false when it did not work
+ * out: then the long way is gone, which finds out why, and what an earlier call has left.
  */
 export class Keeping {
   readonly #files: Files;
   readonly #contents: Contents;
   readonly #ancestry: () => Ancestry;
+  readonly #uses: Uses;
+  /** Active layers and views that were made here since the pool was opened: nobody else changes their records. */
+  readonly #known = new Map<LayerId, ShelvedLayer>();
+  /** Records that active layers have got to be committed with. */
+  readonly #committing = new Map<LayerId, LayerRecord>();
 
-  constructor(files: Files, contents: Contents, ancestry: () => Ancestry) {
+  constructor(files: Files, contents: Contents, uses: Uses, ancestry: () => Ancestry) {
     this.#files = files;
     this.#contents = contents;
+    this.#uses = uses;
     this.#ancestry = ancestry;
+  }
+
+  /** A layer as it was made; undefined: its record has to be read. */
+  find(layer: LayerId): ShelvedLayer | undefined {
+    return this.#known.get(layer);
+  }
+
+  /** The record of this layer may be another from now on; left out: those of all. */
+  forget(layer?: LayerId): void {
+    for (const map of [this.#known, this.#committing]) {
+      if (layer === undefined) map.clear();
+      else map.delete(layer);
+    }
   }
 
   async prepare(
@@ -40,7 +62,7 @@ export class Keeping {
         ...book.shelf.stepsToMake(layer, record),
       ];
       try {
-        if (await this.#perform(steps)) return true;
+        if (await this.#perform(steps)) return this.#learn(layer, record);
       } catch (thrown) {
         // So that it holds no room until the next open, which clears what cannot be cleared now.
         await this.#contents.remove(content, new AbortController().signal).catch(() => undefined);
@@ -52,19 +74,67 @@ export class Keeping {
     });
   }
 
-  view(book: Book, layer: LayerId, parent: LayerId): Promise<boolean> {
-    return this.#perform(book.shelf.stepsToMake(layer, { ...NEW_RECORD, kind: "view", parent }));
+  async view(book: Book, layer: LayerId, parent: LayerId): Promise<boolean> {
+    const record: LayerRecord = { ...NEW_RECORD, kind: "view", parent };
+    const made = await this.#perform(book.shelf.stepsToMake(layer, record));
+    return made && this.#learn(layer, record);
+  }
+
+  /** Sees to it that nobody writes to a content, and that what was written is on the disk. */
+  async quiet(
+    attempt: string,
+    name: string,
+    signal: AbortSignal,
+    { kept }: LayerCare = {},
+  ): Promise<void> {
+    const { content } = this.#contents.of(name);
+    if (!kept) await this.#uses.ensureNone(content, attempt);
+    await flushFileSystem(this.#files, content, signal);
+    signal.throwIfAborted();
   }
 
   /** The content and the note that it is to be `as` are on the disk together. */
   async beginCommit(book: Book, active: LayerId, as: LayerId, record: LayerRecord): Promise<void> {
     const committed = { ...record, committedAs: as, committedFrom: active };
+    this.forget(active);
     await this.#files.perform(book.shelf.stepsToRewrite(active, committed));
     await this.#files.syncFileSystem(this.#contents.directory);
+    this.#committing.set(active, committed);
   }
 
-  commit(book: Book, active: LayerId, as: LayerId): Promise<boolean> {
-    return this.#perform(book.shelf.stepsToRename(active, as));
+  async commit(book: Book, active: LayerId, as: LayerId): Promise<boolean> {
+    const record = this.#committing.get(active);
+    this.forget(active);
+    const done = await this.#perform(book.shelf.stepsToRename(active, as));
+    if (done && record?.committedAs === as) this.#ancestry().learn(as, record);
+    return done;
+  }
+
+  /** Durable with `Shelf.syncLayers`. */
+  async remove(
+    book: Book,
+    attempt: string,
+    layer: LayerId,
+    sweep: object,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const found = this.find(layer) ?? (await book.findReadable(layer));
+    if (found === undefined) return false;
+    const { content } = found.record;
+    if (content !== undefined) {
+      await this.#uses.ensureNone(this.#contents.of(content).content, attempt, sweep);
+    }
+    signal.throwIfAborted();
+    this.forget(layer);
+    if (!(await this.#perform(book.shelf.stepsToWithdraw(layer)))) return false;
+    this.#ancestry().forget(layer);
+    await book.discardSoon(layer, content, signal);
+    return true;
+  }
+
+  #learn(layer: LayerId, record: LayerRecord): true {
+    this.#known.set(layer, { info: describeLayer(layer, record), record });
+    return true;
   }
 
   async #perform(steps: readonly FileStep[]): Promise<boolean> {

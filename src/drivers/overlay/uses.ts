@@ -1,10 +1,12 @@
 import { Failure } from "../../core/failure.ts";
-import type { Kernel, MountEntry } from "../../core/ports/kernel.ts";
+import type { Kernel, MountEntry, MountNamespace } from "../../core/ports/kernel.ts";
 import { mountOf } from "../shared/mount-of.ts";
 
 /** Who has a layer's content mounted: as itself, or as a layer of an overlay. */
 export class Uses {
   readonly #kernel: Kernel;
+  /** What was seen for each sweep. */
+  readonly #seen = new WeakMap<object, Promise<readonly MountNamespace[]>>();
 
   constructor(kernel: Kernel) {
     this.#kernel = kernel;
@@ -25,9 +27,10 @@ export class Uses {
   /**
    * @throws {Failure} `failed_precondition` when somebody has it mounted, in whatever mount namespace. Not seen: files of
    * a plain bind that are open without a mount.
+   * @param sweep For all calls with the same one, the mounts are those at the first.
    */
-  async ensureNone(content: string, attempt: string): Promise<void> {
-    for (const { own, pid, command, entries } of await this.#kernel.mountNamespaces()) {
+  async ensureNone(content: string, attempt: string, sweep?: object): Promise<void> {
+    for (const { own, pid, command, entries } of await this.#look(sweep)) {
       const entry = entries.find((one) => isOverlayOf(content, one)) ?? findBind(content, entries);
       if (entry === undefined) continue;
       const whose = own ? "" : ` in the mount namespace of process ${pid} (${command})`;
@@ -36,6 +39,17 @@ export class Uses {
         `${attempt}: it is mounted at ${entry.mountPoint}${whose}; stop what uses it, and unmount it there`,
       );
     }
+  }
+
+  #look(sweep: object | undefined): Promise<readonly MountNamespace[]> {
+    const seen = sweep && this.#seen.get(sweep);
+    if (seen !== undefined) return seen;
+    const looking = this.#kernel.mountNamespaces();
+    if (sweep !== undefined) {
+      this.#seen.set(sweep, looking);
+      looking.catch(() => this.#seen.delete(sweep));
+    }
+    return looking;
   }
 }
 

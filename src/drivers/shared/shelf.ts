@@ -163,6 +163,16 @@ export class Shelf {
     return [{ do: "rename", from: `${layers}/${from}`, to: `${layers}/${to}` }];
   }
 
+  /** {@link withdraw} of a layer that is there. Not durable before {@link syncLayers}. */
+  stepsToWithdraw(layer: LayerId): readonly FileStep[] {
+    return [{ do: "rename", from: `${this.#root}/layers/${layer}`, to: this.removedOf(layer) }];
+  }
+
+  /** Makes durable which layers there are. */
+  syncLayers(): Promise<void> {
+    return this.#files.syncDirectory(`${this.#root}/layers`);
+  }
+
   /** Replaces the record of a layer, durably. */
   rewriteRecord(layer: LayerId, record: LayerRecord): Promise<void> {
     return this.#files.writeText(this.#recordOf(layer), formatLayerRecord(record));
