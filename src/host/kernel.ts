@@ -1,7 +1,6 @@
 import { dirname } from "node:path";
 import type { Kernel } from "../core/ports/kernel.ts";
 import { parseMountInfo } from "./mountinfo.ts";
-import { readMountNamespaces } from "./namespaces.ts";
 import { syscallThreads } from "./syscall-threads.ts";
 import { withThawKeeper } from "./thaw-keeper.ts";
 
@@ -29,7 +28,12 @@ export const hostKernel: Kernel = {
     const [text] = await syscallThreads.call("readTexts", [MOUNT_TABLE], MOUNT_TABLE_LIMIT_BYTES);
     return parseMountInfo(text ?? "");
   },
-  mountNamespaces: readMountNamespaces,
+  mountOf: (path) => syscallThreads.call("mountOf", path),
+  mountNamespaces: async (place) =>
+    (await syscallThreads.call("readNamespaces", place)).map(({ mountinfo, ...namespace }) => ({
+      ...namespace,
+      entries: parseMountInfo(mountinfo),
+    })),
   statFileSystem: (path) => syscallThreads.call("statFileSystem", path),
   cloneFile: (source, target) => syscallThreads.call("cloneFile", source, target),
   cloneFrozen: async (frozen, source, target) => {

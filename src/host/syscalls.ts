@@ -27,6 +27,8 @@ export { exclusiveBytes } from "./syscalls-extents.ts";
 export { cloneFrozen, syncFileSystemOf, thaw } from "./syscalls-freeze.ts";
 export { attachDevice, attachLoop, detachLoop, findLoops } from "./syscalls-loop.ts";
 export { cloneFile, mountRequest, unmountTarget } from "./syscalls-mount.ts";
+export { mountOf } from "./syscalls-mount-of.ts";
+export { readNamespaces } from "./syscalls-namespaces.ts";
 export { performSteps } from "./syscalls-steps.ts";
 export { readTexts } from "./syscalls-text.ts";
 export { measureTree } from "./tree-bytes.ts";

@@ -34,12 +34,10 @@ export class BlockDevices {
     return mount?.source ?? "";
   }
 
-  /** What picks, from any table, the entries that show a device of the volume. */
-  async entriesOf(
-    volume: Volume,
-  ): Promise<(table: readonly MountEntry[]) => readonly MountEntry[]> {
+  /** What tells, of any mount, whether it shows a device of the volume. */
+  async showing(volume: Volume): Promise<(entry: MountEntry) => boolean> {
     const devices = await this.#list(volume);
-    return (table) => table.filter((entry) => devices.some((one) => showsNode(entry, one)));
+    return (entry) => devices.some((one) => showsNode(entry, one));
   }
 
   /** Those of `volumes` that have a device. */

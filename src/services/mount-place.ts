@@ -1,25 +1,29 @@
 import { Failure } from "../core/failure.ts";
-import type { MountEntry } from "../core/ports/kernel.ts";
+import type { Kernel, MountEntry, MountPlace } from "../core/ports/kernel.ts";
 
-/** A place in a file system, however it is mounted: what a bind mount shows as its device and root. */
-interface Place {
-  readonly device: string;
-  readonly root: string;
+/** What tells the mounts of a volume from others, in any mount table. */
+export interface Content {
+  /** The one place that they show; absent: it may be several. */
+  readonly place?: MountPlace;
+  readonly isShownBy: (entry: MountEntry) => boolean;
 }
 
-/** The device and the path within it of `path`, found through the last mount that covers it. */
-export function locate(path: string, table: readonly MountEntry[]): Place {
-  const covers = table.filter((entry) => isInside(path, entry.mountPoint));
-  const longest = Math.max(...covers.map((entry) => entry.mountPoint.length));
-  const mount = covers.findLast((entry) => entry.mountPoint.length === longest);
-  if (mount === undefined)
+/** Where the content at a canonical path is, however it is mounted: also content that is gone, there may be mounts of it. */
+export async function findPlace(path: string, kernel: Kernel): Promise<MountPlace> {
+  let mount = await kernel.mountOf(path);
+  for (let above = path; mount === undefined && above !== ""; ) {
+    above = above.slice(0, above.lastIndexOf("/"));
+    mount = await kernel.mountOf(above === "" ? "/" : above);
+  }
+  if (mount === undefined || !isInside(path, mount.mountPoint)) {
     throw new Failure("internal", `Cannot find the mount that holds ${path}`);
+  }
   const rest = path.slice(mount.mountPoint === "/" ? 0 : mount.mountPoint.length);
   return { device: mount.device, root: mount.root === "/" ? rest : mount.root + rest };
 }
 
 /** True of a mount that shows the place, or something in it. */
-export function shows(entry: MountEntry, place: Place): boolean {
+export function shows(entry: MountEntry, place: MountPlace): boolean {
   return entry.device === place.device && isInside(entry.root, place.root);
 }
 

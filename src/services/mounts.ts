@@ -17,10 +17,11 @@ import {
   parseHint,
   volumeOfHint,
 } from "./mount-hints.ts";
-import { locate, shows } from "./mount-place.ts";
+import { type Content, findPlace, shows } from "./mount-place.ts";
 import { ensureServes, inUse, lostIsUndefined, noAnswer, shown } from "./mount-refusals.ts";
 import type { Pools } from "./pools.ts";
 import type { Staging } from "./staging.ts";
+import { usersOf, type VolumeUser } from "./volume-users.ts";
 
 /*
  * Who uses a volume. Invariants:
@@ -39,15 +40,6 @@ export const MOUNT_GRACE_MS = 30_000;
 
 /** How many volumes are looked at at once by {@link Mounts.listUnused}. */
 const UNUSED_CONCURRENCY = 8;
-
-/** A process group that has a volume in its mount table. */
-export interface VolumeUser {
-  readonly pid: number;
-  readonly command: string;
-  readonly containerId: string | null;
-  /** Set: it is ourselves, for a client that asked for it at this path. */
-  readonly target: string | null;
-}
 
 /** What {@link Mounts} works with. */
 interface MountsParts {
@@ -208,7 +200,9 @@ export class Mounts {
 
   /** The processes that see the volume's content in a mount of their own. */
   async users(volume: Volume, signal: AbortSignal): Promise<readonly VolumeUser[]> {
-    return this.#usersAmong(await this.#parts.kernel.mountNamespaces(), volume, signal);
+    const content = await this.#contentOf(volume, signal);
+    if (content === undefined) return [];
+    return usersOf(content, await this.#parts.kernel.mountNamespaces(content.place));
   }
 
   async #usersAmong(
@@ -216,45 +210,33 @@ export class Mounts {
     volume: Volume,
     signal: AbortSignal,
   ): Promise<readonly VolumeUser[]> {
-    const own = namespaces.find((namespace) => namespace.own)?.entries ?? [];
-    const shown = await this.#entriesOf(volume, own, signal);
-    // What is mounted nowhere by us is nobody's; so is content that is gone, for what is left of the volume to be removed.
-    if (shown === undefined) return [];
-    return namespaces.flatMap(({ pid, command, containerId, own: ours, entries }) => {
-      const [entry] = shown(entries);
-      if (entry === undefined) return [];
-      return { pid, command, containerId, target: ours ? entry.mountPoint : null };
-    });
+    return usersOf(await this.#contentOf(volume, signal), namespaces);
   }
 
   /**
-   * Where this process's mount table shows the volume's content, but for our own mount of it; undefined when that
-   * cannot be told, because its content is gone or mounted nowhere by us.
+   * True when a mount, which is not our own mount of it, shows the volume's content; undefined when that cannot be told,
+   * because its content is gone or mounted nowhere by us.
    *
    * @throws {Failure} `unavailable` when the pool is faulted.
    */
-  async points(
+  async isShownBy(
     volume: Volume,
-    table: readonly MountEntry[],
+    entry: MountEntry,
     signal: AbortSignal,
-  ): Promise<readonly MountEntry[] | undefined> {
-    return (await this.#entriesOf(volume, table, signal))?.(table);
+  ): Promise<boolean | undefined> {
+    return (await this.#contentOf(volume, signal))?.isShownBy(entry);
   }
 
-  /** What picks, from any table, the entries that show the volume. */
-  async #entriesOf(
-    volume: Volume,
-    own: readonly MountEntry[],
-    signal: AbortSignal,
-  ): Promise<((table: readonly MountEntry[]) => readonly MountEntry[]) | undefined> {
-    if (volume.spec.block) return this.#parts.devices.entriesOf(volume);
+  async #contentOf(volume: Volume, signal: AbortSignal): Promise<Content | undefined> {
+    const { devices, kernel, staging } = this.#parts;
+    if (volume.spec.block) return { isShownBy: await devices.showing(volume) };
     if (!(await this.#isReachable(volume))) return undefined;
     const path = await this.#open(volume, signal).catch(lostIsUndefined);
     if (path === undefined) return undefined;
-    const content = locate(path, own);
+    const place = await findPlace(path, kernel);
     // Our own mount of it, also as other mount namespaces got it from ours, is no use of it.
-    const ours = this.#parts.staging.pointOf({ layer: volume.head, readOnly: false });
-    return (table) => table.filter((entry) => entry.mountPoint !== ours && shows(entry, content));
+    const ours = staging.pointOf({ layer: volume.head, readOnly: false });
+    return { place, isShownBy: (entry) => entry.mountPoint !== ours && shows(entry, place) };
   }
 
   /**

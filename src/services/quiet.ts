@@ -14,9 +14,10 @@ import type { QuietRecord, UndoStep } from "../core/quiet/quiet-record.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
-import type { Mounts, VolumeUser } from "./mounts.ts";
+import type { Mounts } from "./mounts.ts";
 import { QuietSteps } from "./quiet-steps.ts";
 import { dropQuiet, putQuiet, type Records } from "./records.ts";
+import type { VolumeUser } from "./volume-users.ts";
 
 /*
  * Containers held still around a piece of work, and put back whatever happens. Invariants:

@@ -58,7 +58,7 @@ export class Staging {
   /** True while it is mounted. */
   async has(staged: Staged): Promise<boolean> {
     const point = this.pointOf(staged);
-    return (await this.#parts.kernel.mountTable()).some(({ mountPoint }) => mountPoint === point);
+    return (await this.#parts.kernel.mountOf(point))?.mountPoint === point;
   }
 
   /**

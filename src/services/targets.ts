@@ -173,14 +173,11 @@ export class Targets {
   ): Promise<void> {
     const { mounts } = this.#parts;
     const attempt = `Cannot unstage volume ${id} at ${quote(directory)}`;
-    const table = await this.#parts.kernel.mountTable();
     const targets = await this.list(id);
     const device = deviceIn(directory);
     const block = volume?.spec.block ?? targets.some(({ path }) => path === device);
     const path = block ? device : directory;
-    const published = targets.find(
-      (one) => one.kind === "published" && table.some(({ mountPoint }) => mountPoint === one.path),
-    );
+    const published = await this.#firstMounted(targets.filter(({ kind }) => kind === "published"));
     if (published !== undefined) {
       const why = `it is published at ${quote(published.path)}; unpublish it first`;
       throw new Failure("failed_precondition", `${attempt}: ${why}`);
@@ -214,9 +211,7 @@ export class Targets {
   async ensureShared(volume: Volume): Promise<void> {
     const targets = await this.list(volume.id);
     const writers = targets.filter(({ access }) => isAlone(access) && !isReader(access));
-    if (writers.length === 0) return;
-    const table = await this.#parts.kernel.mountTable();
-    const writer = writers.find(({ path }) => table.some(({ mountPoint }) => mountPoint === path));
+    const writer = await this.#firstMounted(writers);
     if (writer === undefined) return;
     throw new Failure(
       "failed_precondition",
@@ -253,15 +248,12 @@ export class Targets {
 
   /** The table of second publications in the specification (NodePublishVolume). */
   async #ensureAlone(volume: Volume, target: Target, attempt: string, signal: AbortSignal) {
-    const { kernel, mounts } = this.#parts;
-    const table = await kernel.mountTable();
-    const other = (await this.list(volume.id)).find(
+    const { mounts } = this.#parts;
+    const others = (await this.list(volume.id)).filter(
       ({ kind, path, access }) =>
-        kind === target.kind &&
-        path !== target.path &&
-        (isAlone(access) || isAlone(target.access)) &&
-        table.some(({ mountPoint }) => mountPoint === path),
+        kind === target.kind && path !== target.path && (isAlone(access) || isAlone(target.access)),
     );
+    const other = await this.#firstMounted(others);
     if (other !== undefined) {
       const { mode } = isAlone(target.access) ? target.access : other.access;
       const why = `it is at ${quote(other.path)}, and ${mode} allows one path`;
@@ -280,30 +272,42 @@ export class Targets {
 
   /** What is at a path; `lost`: the node of a device of the volume's that was taken from it. */
   async #at(volume: Volume, path: string, signal: AbortSignal) {
-    const table = await this.#parts.kernel.mountTable();
-    const entry = table.findLast(({ mountPoint }) => mountPoint === path);
+    const entry = await this.#mountAt(path);
     if (entry === undefined) return "nothing";
-    if ((await this.#shows(volume, table, path, signal))(entry)) return "shown";
+    if (await this.#shows(volume, entry, signal)) return "shown";
     return (await this.#isLostDevice(volume, entry)) ? "lost" : "else";
   }
 
   /** Recorded as the volume's, and the node of a device: which of them it is by now does not matter. */
   async #isLostDevice(volume: Volume, entry: MountEntry): Promise<boolean> {
     if (volume.spec.block !== true || !showsAnyNode(entry)) return false;
-    return (await this.list(volume.id)).some(({ path }) => path === entry.mountPoint);
+    return this.#isRecorded(volume.id, entry.mountPoint);
   }
 
-  /** What tells whether an entry of the table is a mount of the volume. */
-  async #shows(
-    volume: Volume,
-    table: readonly MountEntry[],
-    path: string,
-    signal: AbortSignal,
-  ): Promise<(entry: MountEntry) => boolean> {
-    const points = await this.#parts.mounts.points(volume, table, signal).catch(() => undefined);
-    const recorded = (await this.list(volume.id)).some((one) => one.path === path);
-    return (entry) =>
-      names(entry, volume) || (points === undefined ? recorded : points.includes(entry));
+  /** The topmost mount at a path. Only that one is asked for: what it costs must not grow with all that is mounted. */
+  async #mountAt(path: string): Promise<MountEntry | undefined> {
+    const entry = await this.#parts.kernel.mountOf(path);
+    return entry?.mountPoint === path ? entry : undefined;
+  }
+
+  /** The first of them that has a mount. */
+  async #firstMounted(targets: readonly Target[]): Promise<Target | undefined> {
+    for (const target of targets) {
+      if ((await this.#mountAt(target.path)) !== undefined) return target;
+    }
+    return undefined;
+  }
+
+  /** True when a mount is one of the volume. */
+  async #shows(volume: Volume, entry: MountEntry, signal: AbortSignal): Promise<boolean> {
+    if (names(entry, volume)) return true;
+    const { mounts } = this.#parts;
+    const shown = await mounts.isShownBy(volume, entry, signal).catch(() => undefined);
+    return shown ?? this.#isRecorded(volume.id, entry.mountPoint);
+  }
+
+  async #isRecorded(id: VolumeId, path: string): Promise<boolean> {
+    return (await this.list(id)).some((one) => one.path === path);
   }
 
   /** Until nothing of the volume is mounted there: it may be mounted twice. */
@@ -314,14 +318,12 @@ export class Targets {
   ): Promise<void> {
     const { kernel } = this.#parts;
     for (let round = 0; round < UNMOUNTS_LIMIT; round++) {
-      const table = await kernel.mountTable();
-      const entry = table.findLast(({ mountPoint }) => mountPoint === at.path);
+      const entry = await this.#mountAt(at.path);
       if (entry === undefined) return;
-      const recorded = async () => (await this.list(at.id)).some(({ path }) => path === at.path);
       const ours =
         at.volume === undefined
-          ? await recorded()
-          : (await this.#shows(at.volume, table, at.path, signal))(entry) ||
+          ? await this.#isRecorded(at.id, at.path)
+          : (await this.#shows(at.volume, entry, signal)) ||
             (await this.#isLostDevice(at.volume, entry));
       if (!ours) {
         throw new Failure("failed_precondition", `${attempt}: something else is mounted there`);

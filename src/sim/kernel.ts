@@ -4,6 +4,7 @@ import type {
   Kernel,
   MountEntry,
   MountNamespace,
+  MountPlace,
   MountRequest,
   QuotaUsage,
   SubvolumeInfo,
@@ -54,7 +55,15 @@ export class SimKernel implements Kernel {
     return this.#incarnation.call(() => this.#machine.namespace.entries());
   }
 
-  mountNamespaces(): Promise<readonly MountNamespace[]> {
+  mountOf(path: string): Promise<MountEntry | undefined> {
+    return this.#incarnation.call(() => {
+      const { namespace } = this.#machine;
+      const id = namespace.find(path)?.mount.id;
+      return namespace.entries().find((entry) => entry.id === id);
+    });
+  }
+
+  mountNamespaces(place?: MountPlace): Promise<readonly MountNamespace[]> {
     return this.#incarnation.call(() => {
       const own = this.#machine.namespace;
       const seen = new Set<unknown>();
@@ -62,7 +71,8 @@ export class SimKernel implements Kernel {
       for (const { pid, command, containerId, namespace } of this.#machine.processes) {
         if (seen.has(namespace)) continue;
         seen.add(namespace);
-        const entries = namespace.entries();
+        const all = namespace.entries();
+        const entries = place === undefined ? all : all.filter((one) => isWithin(one, place));
         namespaces.push({ pid, command, containerId, own: namespace === own, entries });
       }
       return namespaces;
@@ -295,4 +305,8 @@ export class SimKernel implements Kernel {
 
 function isRoot(node: SimNode): boolean {
   return node.tree.fileSystem.hasSubvolumes && node.tree.root === node;
+}
+
+function isWithin({ device, root }: MountPlace, place: MountPlace): boolean {
+  return device === place.device && (place.root === "/" || `${root}/`.startsWith(`${place.root}/`));
 }

@@ -170,6 +170,67 @@ export function kernelMounts(check: Check): void {
     const pids = namespaces.map(({ pid }) => pid);
     expect(new Set(pids).size).toBe(pids.length);
   });
+
+  check("6 tells of one place only the mounts that show it or something in it", async (given) => {
+    const { kernel, files, root, plain } = given;
+    const [, target] = await sourceAndTarget(given);
+    const [wanted, beside] = [`${root}/a b`, `${root}/a bc`];
+    for (const path of [wanted, `${wanted}/below`, beside]) {
+      await files.makeDirectory(path, { mode: 0o755 });
+    }
+    await files.makeDirectory(`${plain}/second`, { mode: 0o755 });
+    await files.makeDirectory(`${plain}/third`, { mode: 0o755 });
+    await kernel.mount(bind(wanted, target));
+    await kernel.mount(bind(beside, `${plain}/second`));
+    await kernel.mount(bind(`${wanted}/below`, `${plain}/third`));
+    const shown = await kernel.mountOf(target);
+    expect(shown?.root).toMatch(/\/a b$/);
+    const place = { device: shown?.device ?? "", root: shown?.root ?? "" };
+    const own = (await kernel.mountNamespaces(place)).find((namespace) => namespace.own);
+    const table = await kernel.mountTable();
+    const points = [target, `${plain}/third`];
+    expect(own?.entries).toEqual(table.filter(({ mountPoint }) => points.includes(mountPoint)));
+    await files.remove(`${wanted}/below`);
+    const after = (await kernel.mountNamespaces(place)).find((namespace) => namespace.own);
+    expect(after?.entries.map(({ deleted }) => deleted)).toEqual([false, true]);
+  });
+
+  check(
+    "26 tells the mount that a path is in as the table does, the topmost one",
+    async (given) => {
+      const { kernel, files, root, plain } = given;
+      const [source, target] = await sourceAndTarget(given);
+      const inTable = async (path: string) =>
+        (await kernel.mountTable()).findLast(({ mountPoint }) => mountPoint === path);
+      const home = await kernel.mountOf(target);
+      expect(home?.mountPoint).not.toBe(target);
+      expect(home).toEqual(await inTable(home?.mountPoint ?? ""));
+      await kernel.mount(bind(source, target, "ro", "nosuid", "noatime"));
+      expect(await kernel.mountOf(target)).toEqual(await inTable(target));
+      expect(await kernel.mountOf(`${target}/file`)).toEqual(await inTable(target));
+      await kernel.mount(bind(root, target));
+      expect(await kernel.mountOf(target)).toEqual(await inTable(target));
+      await kernel.unmount(target);
+      expect((await kernel.mountOf(target))?.options).toContain("nosuid");
+      await kernel.unmount(target);
+      expect(await kernel.mountOf(target)).toEqual(home);
+      await files.makeDirectory(`${plain}/a b\\040`, { mode: 0o755 });
+      await kernel.mount(bind(source, `${plain}/a b\\040`));
+      const odd = await kernel.mountOf(`${plain}/a b\\040`);
+      expect(odd).toEqual(await inTable(`${plain}/a b\\040`));
+    },
+  );
+
+  check("26 tells of a removed source, and nothing of what is absent", async (given) => {
+    const { kernel, files } = given;
+    const [source, target] = await sourceAndTarget(given);
+    await kernel.mount(bind(source, target));
+    await files.remove(`${source}/file`);
+    await files.remove(source);
+    expect(await kernel.mountOf(target)).toMatchObject({ mountPoint: target, deleted: true });
+    expect(await kernel.mountOf(source)).toBeUndefined();
+    expect(await kernel.mountOf(`${source}/in/it`)).toBeUndefined();
+  });
 }
 
 /** Mount points below `plain`, in the order of the table. */

@@ -1,13 +1,18 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
+import { release } from "node:os";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { hostFiles } from "../../src/host/files.ts";
 import { hostKernel } from "../../src/host/kernel.ts";
 import { SyscallThreads } from "../../src/host/syscall-threads.ts";
+import { mountInTable } from "../../src/host/syscalls-mount-of.ts";
 import { command, HostMachine } from "../conformance/host-machine.ts";
 
 const MIB = 1024 ** 2;
+/** From Linux 6.13 on the kernel tells all of one mount; before, the table is read. */
+const [major = 0, minor = 0] = release().split(".").map(Number);
+const asksOfOne = major > 6 || (major === 6 && minor >= 13);
 let machine: HostMachine;
 let undo: (() => Promise<unknown>)[];
 
@@ -33,6 +38,11 @@ async function mountDead(name: string): Promise<{ path: string; end: () => void 
   const options = [`fd=${fd}`, "rootmode=40000", "user_id=0", "group_id=0"];
   await hostKernel.mount({ type: "fuse", source: "dead", target: path, options });
   return { path, end };
+}
+
+/** Bytes that this process has read, of files and of what the kernel tells. */
+async function readSoFar(): Promise<number> {
+  return Number(/^rchar: (\d+)$/m.exec(await readFile("/proc/self/io", "utf8"))?.[1]);
 }
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
@@ -132,6 +142,45 @@ describe("mounts", () => {
     await exited;
     const after = await hostKernel.mountNamespaces();
     expect(after.some(({ entries }) => sees(entries))).toBe(false);
+  });
+});
+
+describe("26 the mount of one path", () => {
+  it("is told also when its server never answers", async () => {
+    const dead = await mountDead("dead");
+    expect(await hostKernel.mountOf(dead.path)).toMatchObject({ mountPoint: dead.path });
+    dead.end();
+    await hostKernel.unmount(dead.path);
+  });
+
+  it("is told of the table the same, for older kernels", async () => {
+    const source = await machine.makeDirectory("source");
+    const target = await machine.makeDirectory("target");
+    await hostKernel.mount({ type: "bind", source, target, options: ["ro", "nodev"] });
+    for (const path of ["/", "/proc", "/proc/self/status", source, target]) {
+      expect(mountInTable(path)).toEqual(await hostKernel.mountOf(path));
+    }
+    expect(mountInTable(`${target}/none`)).toBeUndefined();
+    await hostKernel.unmount(target);
+    const dead = await mountDead("dead");
+    expect(mountInTable(dead.path)).toEqual(await hostKernel.mountOf(dead.path));
+    dead.end();
+    await hostKernel.unmount(dead.path);
+  });
+
+  it.skipIf(!asksOfOne)("costs the same however much is mounted", async () => {
+    const MOUNTS = 200;
+    const source = await machine.makeDirectory("source");
+    const targets: string[] = [];
+    for (let n = 0; n < MOUNTS; n++) targets.push(await machine.makeDirectory(`target-${n}`));
+    const request = { type: "bind", source, options: [] };
+    for (const target of targets) await hostKernel.mount({ ...request, target });
+    const tableBytes = (await readFile("/proc/self/mountinfo")).length;
+    expect(tableBytes).toBeGreaterThan(MOUNTS * 50);
+    const before = await readSoFar();
+    for (const target of targets) await hostKernel.mountOf(target);
+    // A tenth: the other things that a process reads meanwhile are far less than that.
+    expect((await readSoFar()) - before).toBeLessThan((MOUNTS * tableBytes) / 10);
   });
 });
 

@@ -14,6 +14,9 @@ export interface MountEntry {
   readonly superOptions: readonly string[];
 }
 
+/** A place in a file system, however it is mounted: what a bind mount of it shows. */
+export type MountPlace = Pick<MountEntry, "device" | "root">;
+
 /** The mounts that a group of processes sees. */
 export interface MountNamespace {
   /** Lowest pid found in the namespace. */
@@ -86,8 +89,17 @@ export interface Kernel {
   unmount(target: string): Promise<void>;
   /** 5. The daemon's own mounts, in mount order. */
   mountTable(): Promise<readonly MountEntry[]>;
-  /** 6. Every mount namespace that a running process is in, once each; processes that end meanwhile are passed over. */
-  mountNamespaces(): Promise<readonly MountNamespace[]>;
+  /**
+   * 6. Every mount namespace that a running process is in, once each; processes that end meanwhile are passed over. With
+   *    `place` only those of their mounts that show it or something in it.
+   */
+  mountNamespaces(place?: MountPlace): Promise<readonly MountNamespace[]>;
+  /**
+   * 26. The mount of our own that a lookup of `path` ends in, as 5 has it; where `path` is a mount point, the topmost on
+   *     it. A link in the last part is not followed. Absent: undefined. Where the kernel can be asked of one mount (6.13)
+   *     it costs the same however much is mounted.
+   */
+  mountOf(path: string): Promise<MountEntry | undefined>;
   /** 7. Of the file system that holds `path`. */
   statFileSystem(path: string): Promise<FileSystemStat>;
   /**

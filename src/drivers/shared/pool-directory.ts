@@ -2,7 +2,7 @@ import { Failure } from "../../core/failure.ts";
 import type { FileSystemStat } from "../../core/ports/kernel.ts";
 import type { PoolHealth, PoolSpace } from "../../core/ports/storage-driver.ts";
 import { formatBytes } from "../../core/size.ts";
-import { isReadOnly, mountOf } from "./mount-of.ts";
+import { isReadOnly } from "./mount-of.ts";
 import type { DriverPorts } from "./ports.ts";
 
 /** Share of bytes or inodes left at which a person should look. */
@@ -66,7 +66,7 @@ export class PoolDirectory {
   }
 
   async #ensureWritable(): Promise<void> {
-    const entry = mountOf(this.path, await this.#ports.kernel.mountTable());
+    const entry = await this.#ports.kernel.mountOf(this.path);
     if (entry === undefined || !isReadOnly(entry)) return;
     throw new Failure(
       "unavailable",
