@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 import { Failure } from "../core/failure.ts";
@@ -30,10 +30,10 @@ export interface SocketAccess {
 
 /**
  * Listens with `server` on a unix socket at `path`, which appears only once everything is ready. A socket that a dead
- * process left is replaced; one that somebody answers is not.
+ * process left is replaced; one that somebody answers is not, nor what is no socket.
  *
  * @returns What takes the socket file away again, after the server is closed.
- * @throws {Failure} `failed_precondition` when another process listens there.
+ * @throws {Failure} `failed_precondition` when another process listens there, or something else lies there.
  */
 export async function listenOnPath(
   server: Server,
@@ -53,6 +53,12 @@ export async function listenOnPath(
     throw new Failure(
       "failed_precondition",
       `Cannot listen on ${path}: another process does; is a lagand running already?`,
+    );
+  }
+  if ((await lstat(path).catch(() => undefined))?.isSocket() === false) {
+    throw new Failure(
+      "failed_precondition",
+      `Cannot listen on ${path}: what lies there is no socket; remove it, or choose another path`,
     );
   }
   await rm(fresh, { force: true });

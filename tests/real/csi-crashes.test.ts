@@ -131,7 +131,7 @@ describe("an orchestrator whose driver is killed", () => {
     expect(await host.mounted()).toEqual([]);
   });
 
-  it("is drained by SIGTERM: calls under way end, mounts stay, the exit code is 0", async () => {
+  it("is drained by SIGTERM (12): calls under way end, mounts stay, the exit code is 0", async () => {
     await using host = await CsiHost.start({ config: LOOP });
     const { lagand } = host.machine;
     const kept = await started(host, "pvc-kept");

@@ -10,6 +10,9 @@ import { IdentityClient, IdentityService, type ProbeResponse } from "./generated
 import { type GrpcDoor, grpcDoor } from "./grpc-door.ts";
 import { type Call, grpcService, type Works } from "./grpc-service.ts";
 
+/** How long a close waits here, and a call that comes too late. */
+const [DRAIN_TIMEOUT_MS, LATE_MS] = [5_000, 20_000];
+
 const lines: { message: string; fields: Record<string, unknown> | undefined }[] = [];
 const note = (message: string, fields?: Record<string, unknown>) => {
   lines.push({ message, fields });
@@ -31,10 +34,11 @@ beforeEach(async () => {
     getPluginCapabilities: async () => ({ capabilities: [] }),
     probe: (request, call) => probe(request, call),
   };
-  door = grpcDoor(async () => {
+  const load = async () => {
     loads += 1;
     return [grpcService(IdentityService, works, { door: "test", log })];
-  }, log);
+  };
+  door = grpcDoor(load, log, { drainTimeoutMs: DRAIN_TIMEOUT_MS });
   const path = join(directory, "door.sock");
   await new Promise<void>((resolve) => door.server.listen(path, resolve));
   client = new IdentityClient(`unix:${path}`, credentials.createInsecure());
@@ -112,7 +116,7 @@ it("a client that sends no HTTP/2 disturbs nobody", async () => {
   raw.destroy();
 });
 
-it("close lets a call under way end", async () => {
+it("close lets a call under way end, and refuses new ones as UNAVAILABLE (point 3)", async () => {
   let finish: ((value: ProbeResponse) => void) | undefined;
   const started = new Promise<void>((resolve) => {
     probe = () =>
@@ -124,7 +128,22 @@ it("close lets a call under way end", async () => {
   const answer = call();
   await started;
   const closed = door.close();
+  const late = await call(LATE_MS).catch((thrown: ServiceError) => thrown);
+  expect(late).toMatchObject({ code: status.UNAVAILABLE });
   finish?.({ ready: false });
   expect(await answer).toEqual({ ready: false });
   await closed;
+});
+
+it("close ends what never ends by itself (point 3)", async () => {
+  const started = new Promise<void>((resolve) => {
+    probe = () => {
+      resolve();
+      return new Promise(() => undefined);
+    };
+  });
+  const answer = call().catch((thrown: ServiceError) => thrown);
+  await started;
+  await door.close();
+  expect(await answer).toMatchObject({ code: expect.any(Number) });
 });

@@ -21,11 +21,15 @@ export interface GrpcDoor {
  *
  * @param load The services; called once, and again after a failure.
  */
-export function grpcDoor(load: () => Promise<readonly GrpcService[]>, log: Log): GrpcDoor {
+export function grpcDoor(
+  load: () => Promise<readonly GrpcService[]>,
+  log: Log,
+  { drainTimeoutMs = DRAIN_TIMEOUT_MS }: { readonly drainTimeoutMs?: number } = {},
+): GrpcDoor {
   let opened: Promise<Opened> | undefined;
   const waiting = new Set<Socket>();
   const open = (): Promise<Opened> => {
-    opened ??= openServer(load).catch((thrown: unknown) => {
+    opened ??= openServer(load, drainTimeoutMs).catch((thrown: unknown) => {
       opened = undefined;
       throw thrown;
     });
@@ -66,7 +70,10 @@ interface Opened {
   readonly close: () => Promise<void>;
 }
 
-async function openServer(load: () => Promise<readonly GrpcService[]>): Promise<Opened> {
+async function openServer(
+  load: () => Promise<readonly GrpcService[]>,
+  drainTimeoutMs: number,
+): Promise<Opened> {
   const grpc = await import("@grpc/grpc-js");
   const server: Server = new grpc.Server({
     "grpc.max_receive_message_length": MESSAGE_LIMIT_BYTES,
@@ -79,8 +86,8 @@ async function openServer(load: () => Promise<readonly GrpcService[]>): Promise<
   return {
     inject: (socket) => injector.injectConnection(socket),
     close: async () => {
-      const forced = setTimeout(() => server.forceShutdown(), DRAIN_TIMEOUT_MS);
-      injector.drain(DRAIN_TIMEOUT_MS);
+      const forced = setTimeout(() => server.forceShutdown(), drainTimeoutMs);
+      injector.drain(drainTimeoutMs);
       await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
       clearTimeout(forced);
       injector.destroy();
