@@ -65,6 +65,7 @@ function formatVolume(volume: WireVolume, nowMs: number): string {
     ["Name", volume.name],
     ["ID", volume.id],
     ["Pool", `${volume.pool} (driver ${volume.driver})`],
+    ...(volume.block ? [["Kind", "block device, for clients of CSI"] as const] : []),
     ["Limit", sizeBytes === null ? "none" : `${formatLimit(sizeBytes)} (${sizeBytes} bytes)`],
     [
       "Used",
