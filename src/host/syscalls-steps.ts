@@ -1,9 +1,9 @@
 import {
-  chmodSync,
   closeSync,
+  fchmodSync,
+  fchownSync,
   constants as fs,
   fsyncSync,
-  lchownSync,
   mkdirSync,
   openSync,
   renameSync,
@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { FileStep } from "../core/ports/files.ts";
+import type { RootOwner } from "../core/ports/storage-driver.ts";
 import { attempt, renameNoReplace } from "./libc.ts";
 import { isInTree } from "./syscalls-extents.ts";
 import { makeDirectoryLike } from "./tree-copy.ts";
@@ -25,14 +26,13 @@ function performStep(step: FileStep): void {
   switch (step.do) {
     case "makeDirectory": {
       const { path, mode, uid = 0, gid = 0 } = step;
-      attempt("make directory", path, () => {
-        mkdirSync(path, { mode: 0o700 });
-        lchownSync(path, uid, gid);
-        // After the owner: chown takes set-id bits away.
-        chmodSync(path, mode);
-      });
+      attempt("make directory", path, () => mkdirSync(path, { mode: 0o700 }));
+      setOwner(path, { uid, gid, mode });
       return;
     }
+    case "setOwner":
+      setOwner(step.path, step);
+      return;
     case "makeDirectoryLike":
       makeDirectoryLike(step.path, step.model);
       return;
@@ -43,6 +43,19 @@ function performStep(step: FileStep): void {
       renameNoReplace(step.from, step.to);
       return;
   }
+}
+
+function setOwner(path: string, { uid, gid, mode }: RootOwner): void {
+  attempt("set owner of", path, () => {
+    const fd = openSync(path, fs.O_RDONLY | fs.O_DIRECTORY | fs.O_NOFOLLOW);
+    try {
+      fchownSync(fd, uid, gid);
+      // After the owner: chown takes set-id bits away.
+      fchmodSync(fd, mode);
+    } finally {
+      closeSync(fd);
+    }
+  });
 }
 
 function replaceText(path: string, text: string, textFirst: boolean): void {

@@ -31,8 +31,7 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     prepare: (layer, options, signal) => bounded(() => driver.prepare(layer, options, signal)),
     view: (layer, parent, signal, care) => bounded(() => driver.view(layer, parent, signal, care)),
     commit: (active, as, signal, care) => bounded(() => driver.commit(active, as, signal, care)),
-    snapshot: (active, as, signal, progress) =>
-      bounded(() => driver.snapshot(active, as, signal, progress)),
+    snapshot: (active, as, signal, how) => bounded(() => driver.snapshot(active, as, signal, how)),
     remove: (layer, signal, care) => bounded(() => driver.remove(layer, signal, care)),
     mounts: (layer, options, signal) => bounded(() => driver.mounts(layer, options, signal)),
     usage: (layer, signal) => bounded(() => driver.usage(layer, signal)),

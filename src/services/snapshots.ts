@@ -21,6 +21,7 @@ import { mergeLabels, parseLabels } from "../core/volume/options.ts";
 import type { Labels, Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import { type History, rootOf } from "./history.ts";
+import { writtenIntent } from "./intent.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
@@ -315,14 +316,14 @@ export class Snapshots {
       status: { state: "creating" },
     };
     const operation = operations.begin("snapshot.create", volume, { snapshot: snapshot.id });
-    const revision = await records.write([putSnapshot(snapshot), putOperation(operation)], {
-      unchanged: [line],
-    });
-    const begun = { value: snapshot, revision };
+    const intent = [putSnapshot(snapshot), putOperation(operation)];
+    const recorded = records.write(intent, { unchanged: [line] });
     return operations.underway.run(operation, signal, async (work) => {
+      work.expect(driver, volume.head);
+      const made = driver.snapshot(volume.head, snapshot.layer, work.signal, { ...work, recorded });
+      const begun = { value: snapshot, revision: await writtenIntent(recorded, made) };
       try {
-        work.expect(driver, volume.head);
-        await driver.snapshot(volume.head, snapshot.layer, work.signal, work.progress);
+        await made;
         const ready: Snapshot = { ...snapshot, status: { state: "ready" } };
         const held = ready.cause === "clone";
         if (held) this.#held.set(ready.id, operation);

@@ -8,11 +8,12 @@ import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import { mergeSchedule } from "../core/schedule/schedule.ts";
 import { mergeLabels, type VolumeOptions } from "../core/volume/options.ts";
-import { DEFAULT_MODE, listDifferences, type Origin, planVolume } from "../core/volume/spec.ts";
+import { listDifferences, type Origin, planVolume } from "../core/volume/spec.ts";
 import type { Volume } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
 import { type Families, NOTHING_RENAMED } from "./families.ts";
 import type { ImageSeeds, Seed } from "./image-seeds.ts";
+import { prepareVolume, writtenIntent } from "./intent.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { Mounts } from "./mounts.ts";
 import type { Operations } from "./operations.ts";
@@ -287,9 +288,11 @@ export class Volumes {
     operation: VolumeOperation,
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
-    return this.#parts.operations.underway.run(operation, signal, async (work) => {
+    const { operations, pools } = this.#parts;
+    return operations.underway.run(operation, signal, async (work) => {
       try {
-        return await this.#finish(begun, origin, operation, work);
+        const made = prepareVolume(pools.get(begun.value.spec.pool), begun.value, origin, work);
+        return await this.#finish(begun, made, operation, work);
       } catch (thrown) {
         const failure = Failure.from(thrown);
         if (failure.code === "cancelled") await this.#undo(begun, operation, failure, signal);
@@ -304,21 +307,26 @@ export class Volumes {
     content: Content,
     signal: AbortSignal,
   ): Promise<Recorded<Volume>> {
-    const { records, operations, origins } = this.#parts;
+    const { records, operations, origins, pools } = this.#parts;
     const isOurs = content.fill === undefined && content.seed === undefined;
     const verb = isOurs ? "volume.create" : "volume.import";
     const operation = operations.begin(verb, volume);
-    const revision = await records.write(
+    const recorded = records.write(
       [
         ...[putVolume(volume), claimName(volume.name, volume.id), putOperation(operation)],
         ...origins.used(origin),
       ],
       { free: [volume.name] },
     );
-    const begun = { value: volume, revision };
     return operations.underway.run(operation, signal, async (work) => {
+      const { seed } = content;
+      const made =
+        seed === undefined
+          ? prepareVolume(pools.get(volume.spec.pool), volume, origin, work, recorded)
+          : recorded.then(() => seed.plant(volume, work));
+      const begun = { value: volume, revision: await writtenIntent(recorded, made) };
       try {
-        return await this.#finish(begun, origin, operation, work, content);
+        return await this.#finish(begun, made, operation, work, content);
       } catch (thrown) {
         await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
           const { name } = volume;
@@ -332,21 +340,14 @@ export class Volumes {
   /** The steps after the intent is written. Each can be done again. */
   async #finish(
     begun: Recorded<Volume>,
-    origin: Snapshot | null,
+    made: Promise<void>,
     operation: VolumeOperation,
-    work: Work,
-    { fill, seed }: Content = {},
+    { signal }: Work,
+    { fill }: Content = {},
   ): Promise<Recorded<Volume>> {
-    const { records, operations, pools, events } = this.#parts;
-    const { signal, progress } = work;
+    const { records, operations, events } = this.#parts;
     const { value: volume } = begun;
-    const { sizeBytes, uid, gid, mode, block } = volume.spec;
-    const owner = { uid: uid ?? 0, gid: gid ?? 0, mode: mode ?? DEFAULT_MODE };
-    const driver = pools.get(volume.spec.pool);
-    if (origin !== null) work.expect(driver, origin.layer);
-    const parent = origin?.layer ?? null;
-    if (seed !== undefined) await seed.plant(volume, work);
-    else await driver.prepare(volume.head, { parent, sizeBytes, owner, block, progress }, signal);
+    await made;
     await fill?.(volume, signal);
     const ready: Volume = { ...volume, status: { state: "ready" } };
     const revision = await records.write(

@@ -64,6 +64,10 @@ export class SimFiles implements Files {
         case "makeDirectoryLike":
           await this.makeDirectoryLike(step.path, step.model);
           break;
+        case "setOwner":
+          await this.setOwner(step.path, step);
+          await this.setMode(step.path, step.mode);
+          break;
         case "writeText":
           await this.#writeText(step.path, step.text, {
             syncNames: false,

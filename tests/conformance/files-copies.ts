@@ -176,9 +176,11 @@ export function filesStepTests(
         { do: "makeDirectoryLike", path: `${root}/a/b`, model: `${root}/model` },
         { do: "writeText", path: `${root}/a/text`, text: "one" },
         { do: "writeText", path: `${root}/a/text`, text: "two" },
+        { do: "setOwner", path: `${root}/model`, uid: 9, gid: 10, mode: 0o6755 },
         { do: "rename", from: `${root}/a`, to: `${root}/c` },
       ]);
       expect(await files.stat(`${root}/c`)).toMatchObject({ mode, uid: 5, gid: 6 });
+      expect(await files.stat(`${root}/model`)).toMatchObject({ mode: 0o6755, uid: 9, gid: 10 });
       expect(await files.stat(`${root}/c/b`)).toMatchObject({ mode: 0o2751, uid: 7, gid: 8 });
       expect(await files.readText(`${root}/c/text`)).toBe("two");
       expect(await files.list(`${root}/c`)).toEqual(["b", "text"]);

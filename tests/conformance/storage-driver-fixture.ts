@@ -1,4 +1,5 @@
 import { expect } from "vitest";
+import { Failure } from "../../src/core/failure.ts";
 import { type LayerId, parseId } from "../../src/core/id.ts";
 import type {
   DriverTraits,
@@ -77,10 +78,24 @@ export function prepare(
     readonly parent?: LayerId;
     readonly sizeBytes?: number;
     readonly owner?: RootOwner;
+    readonly recorded?: Promise<void>;
   } = {},
 ): Promise<void> {
-  const { parent = null, sizeBytes = null, owner = ROOT_OWNER } = options;
-  return driver.prepare(layer, { parent, sizeBytes, owner }, LIVE);
+  const { parent = null, sizeBytes = null, owner = ROOT_OWNER, recorded } = options;
+  return driver.prepare(layer, { parent, sizeBytes, owner, recorded }, LIVE);
+}
+
+/** A record that is written when `record` is called. */
+export function laterRecord(): { readonly recorded: Promise<void>; readonly record: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { recorded: promise, record: resolve };
+}
+
+/** A record that cannot be written. */
+export function failedRecord(): Promise<void> {
+  const failed = Promise.reject(new Failure("unavailable", "not on record"));
+  failed.catch(() => undefined);
+  return failed;
 }
 
 /** How a container gets at a layer. */

@@ -1,7 +1,20 @@
 import { expect } from "vitest";
 import type { DriverTraits } from "../../src/core/ports/storage-driver.ts";
 import type { Check } from "./storage-driver.ts";
-import { A, B, C, D, info, LIVE, mountOf, prepare, put, textOf } from "./storage-driver-fixture.ts";
+import {
+  A,
+  B,
+  C,
+  D,
+  failedRecord,
+  info,
+  LIVE,
+  laterRecord,
+  mountOf,
+  prepare,
+  put,
+  textOf,
+} from "./storage-driver-fixture.ts";
 
 const hasLayers = (traits: DriverTraits): boolean => traits.layers;
 
@@ -92,6 +105,25 @@ function commitTests(check: Check): void {
       await expect(driver.changedSince(A, C, LIVE)).rejects.toMatchObject(absent);
     },
     (traits) => hasLayers(traits),
+  );
+  check(
+    "25 a snapshot is there when it is on record, and not at all when it cannot be",
+    async ({ driver, fixture }) => {
+      await prepare(driver, A);
+      await put(fixture, driver, A, "file", "kept");
+      const making = driver.snapshot(A, B, LIVE, { recorded: failedRecord() });
+      await expect(making).rejects.toThrow("not on record");
+      expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
+      const { record, recorded } = laterRecord();
+      const made = driver.snapshot(A, B, LIVE, { recorded });
+      expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
+      record();
+      await made;
+      expect((await driver.list(LIVE)).map(({ id }) => id)).toEqual([A, B]);
+      await driver.view(C, B, LIVE);
+      expect(await textOf(fixture, driver, C, "file")).toBe("kept");
+    },
+    hasLayers,
   );
   check(
     "14 a snapshot is refused without the trait",

@@ -9,8 +9,10 @@ import {
   D,
   type DriverFixture,
   type DriverHarness,
+  failedRecord,
   info,
   LIVE,
+  laterRecord,
   mountOf,
   prepare,
   put,
@@ -166,6 +168,20 @@ function prepareTests(check: Check): void {
     await driver.commit(A, B, LIVE);
     await expect(prepare(driver, B)).rejects.toMatchObject({ code: "already_exists" });
   });
+  check(
+    "25 a layer is there when it is on record, and not at all when it cannot be",
+    async ({ driver }) => {
+      const making = prepare(driver, A, { recorded: failedRecord() });
+      await expect(making).rejects.toThrow("not on record");
+      expect(await driver.list(LIVE)).toEqual([]);
+      const { record, recorded } = laterRecord();
+      const made = prepare(driver, A, { recorded });
+      expect(await driver.list(LIVE)).toEqual([]);
+      record();
+      await made;
+      expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
+    },
+  );
   check("9 a parent is refused without the trait", refusesParent, (traits) => !traits.layers);
   check("11 a new root is empty, with exactly its owner and mode", async ({ driver, fixture }) => {
     const owners = [

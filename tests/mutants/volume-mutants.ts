@@ -15,10 +15,8 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   {
     name: "ready-before-layer",
     file: VOLUMES,
-    before:
-      "    else await driver.prepare(volume.head, { parent, sizeBytes, owner, block, progress }, signal);\n",
-    after:
-      "    else driver.prepare(volume.head, { parent, sizeBytes, owner, block, progress }, signal).catch(() => undefined);\n",
+    before: "    await made;\n    await fill",
+    after: "    await fill",
     breaks: "The record says ready before the layer is there.",
   },
   {
@@ -79,10 +77,9 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "limit-not-asked-for",
-    file: VOLUMES,
-    before: "driver.prepare(volume.head, { parent, sizeBytes, owner, block, progress }, signal);",
-    after:
-      "driver.prepare(volume.head, { parent, sizeBytes: null, owner, block, progress }, signal);",
+    file: "src/services/intent.ts",
+    before: "{ parent, sizeBytes, owner, block, progress, recorded }",
+    after: "{ parent, sizeBytes: null, owner, block, progress, recorded }",
     breaks: "A size limit is recorded and never set.",
   },
   {
@@ -229,16 +226,23 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   {
     name: "limit-not-set",
     file: TREES,
-    before: "    await kernel.limitSubvolume(path, sizeBytes);\n",
-    after: "",
+    before: "    const set = () => kernel.limitSubvolume(path, sizeBytes);\n",
+    after: "    const set = async () => undefined;\n",
     breaks: "The driver never sets a limit.",
   },
   {
     name: "mode-not-set",
     file: TREES,
-    before: "    await this.#ports.files.setMode(path, mode);\n",
+    before: '    await this.#ports.files.perform([{ do: "setOwner", path, ...owner }]);\n',
     after: "",
     breaks: "A new volume does not get the permission bits that were asked for.",
+  },
+  {
+    name: "layer-before-intent",
+    file: TREE_DRIVER,
+    before: "        await recorded;\n        signal.throwIfAborted();\n",
+    after: "        signal.throwIfAborted();\n",
+    breaks: "A layer is shown before it is on record that it is being made.",
   },
   {
     name: "leftovers-stay",

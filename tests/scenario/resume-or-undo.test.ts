@@ -18,8 +18,8 @@ async function secondDaemon(nth: number) {
   return daemon;
 }
 
-/** Which call gives a new layer its owner. */
-async function callThatSetsOwner(): Promise<number> {
+/** Which call gives a new layer its limit. */
+async function callThatSetsLimit(): Promise<number> {
   const { calls, node } = await secondDaemon(0);
   const first = calls() + 1;
   await node.services.volumes.create(data, options, signal);
@@ -27,13 +27,13 @@ async function callThatSetsOwner(): Promise<number> {
   for (let nth = first; nth <= last; nth++) {
     const daemon = await secondDaemon(nth);
     await daemon.node.services.volumes.create(data, options, signal).catch(() => undefined);
-    if (daemon.hit() === "files.setOwner") return nth;
+    if (daemon.hit() === "kernel.limitSubvolume") return nth;
   }
-  throw new Error("a creation sets an owner");
+  throw new Error("a creation sets a limit");
 }
 
 it("a creation that fails while the chores carry on operations leaves no layer behind", async () => {
-  const nth = await callThatSetsOwner();
+  const nth = await callThatSetsLimit();
   for (let turns = 0; turns < 300; turns += 3) {
     const { node } = await secondDaemon(nth);
     const creation = node.services.volumes.create(data, options, signal);

@@ -3,6 +3,7 @@ import { type LayerId, newId } from "../../src/core/id.ts";
 import { parsePoolName, parseProfileName } from "../../src/core/name.ts";
 import type { Engine, EngineContainer } from "../../src/core/ports/engine.ts";
 import type { Log } from "../../src/core/ports/log.ts";
+import type { Store } from "../../src/core/ports/store.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
 import { poolMaker } from "../../src/drivers/index.ts";
 import { buildNode, type Node, type NodeSettings } from "../../src/services/node.ts";
@@ -209,9 +210,16 @@ export class NodeOnTrial {
       files: chaos.wrap(life, files, "disk"),
       exec: chaos.wrap(life, exec, "disk"),
     };
+    const store: Store = chaos.wrap(life, new SimStore(machine.clock, this.#store), "store", step);
     return buildNode(
       {
-        store: chaos.wrap(life, new SimStore(machine.clock, this.#store), "store", step),
+        store: {
+          ...store,
+          txn: (compares, writes) => {
+            this.checker.snapshots.begin(writes);
+            return store.txn(compares, writes);
+          },
+        },
         runtime: chaos.wrap(life, new SimStore(machine.clock, this.#runtime), "store"),
         maker: poolMaker(POOLS, disk),
         kernel: disk.kernel,

@@ -1,4 +1,5 @@
 import type { Snapshot } from "../../src/core/history/snapshot.ts";
+import type { Write } from "../../src/core/ports/store.ts";
 import type { SimMachine } from "../../src/sim/machine.ts";
 import type { Checker } from "./invariants.ts";
 import {
@@ -15,10 +16,22 @@ export class SnapshotChecker {
   readonly all: Map<string, TrackedSnapshot> = new Map();
   readonly #machine: SimMachine;
   readonly #checker: Checker;
+  /** Index in {@link Tracked.past} of what each one's volume held when its record was sent. */
+  readonly #since = new Map<string, number>();
 
   constructor(machine: SimMachine, checker: Checker) {
     this.#machine = machine;
     this.#checker = checker;
+  }
+
+  /** Writes are sent: what they record may be made from now on, before they are made. */
+  begin(writes: readonly Write[]): void {
+    for (const { key } of writes) {
+      const [table, volume = "", id = ""] = key.split("/");
+      const line = this.#checker.volumes.get(volume);
+      if (table !== "snapshots" || line === undefined || this.#since.has(id)) continue;
+      this.#since.set(id, this.#settled(line));
+    }
   }
 
   /** One change of a record; `next` is undefined when it is gone. */
@@ -31,8 +44,7 @@ export class SnapshotChecker {
     const line = this.#checker.volumes.get(next.volume);
     const tracked: TrackedSnapshot = known ?? {
       ...{ snapshot: next, state: "none", values: undefined },
-      // Only now is it certain what a power cut has left.
-      since: line === undefined ? 0 : this.#settled(line),
+      since: this.#since.get(id) ?? 0,
     };
     this.all.set(id, tracked);
     this.#checkChange(tracked, next, line);
@@ -73,6 +85,7 @@ export class SnapshotChecker {
     );
   }
 
+  /** Only when it is looked at it is certain what a power cut has left. */
   #settled(line: Tracked): number {
     this.#checker.checkContent(line);
     return line.past.length - 1;

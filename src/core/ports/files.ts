@@ -41,6 +41,14 @@ export type FileStep =
       readonly gid?: number;
     }
   | { readonly do: "makeDirectoryLike"; readonly path: string; readonly model: string }
+  /** Of a directory: whose it is, and its mode, set-id bits among it. */
+  | {
+      readonly do: "setOwner";
+      readonly path: string;
+      readonly uid: number;
+      readonly gid: number;
+      readonly mode: number;
+    }
   | {
       readonly do: "writeText";
       readonly path: string;

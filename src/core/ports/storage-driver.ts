@@ -77,8 +77,19 @@ export interface LayerCare {
   readonly sweep?: object | undefined;
 }
 
+/** How a layer is made. */
+export interface MakeHow {
+  /** Hears how far the copying is, from drivers without `traits.instantClones`, as far as they know. */
+  readonly progress?: Progress | undefined;
+  /**
+   * 25. Resolves when it is on record that the layer is being made, which may go on beside the work. Before that nothing is made
+   *     that outlives the next `open`; when it rejects, so does the call, and nothing is left. Absent: it is on record.
+   */
+  readonly recorded?: Promise<unknown> | undefined;
+}
+
 /** What a new active layer is to be. */
-export interface NewLayer extends LayerCare {
+export interface NewLayer extends LayerCare, MakeHow {
   readonly parent: LayerId | null;
   /**
    * Directory of the parent, relative, without links on the way, that becomes the root; absent: the parent's root. Only with
@@ -90,8 +101,6 @@ export interface NewLayer extends LayerCare {
   readonly owner: RootOwner;
   /** With `traits.blockDevices`, and without a parent, whose kind a layer has: it is a block device, of zeroes, not a file tree. */
   readonly block?: boolean | undefined;
-  /** Hears how far the copying of a parent is, from drivers without `traits.instantClones`, as far as they know. */
-  readonly progress?: Progress;
 }
 
 /** Room of the file system under a pool, in bytes. */
@@ -158,9 +167,9 @@ export interface StorageDriver {
   /**
    * 14. `as` is a committed copy of `active` as it is now; `active` goes on. With `liveSnapshots` false only of a layer
    *     that nobody has mounted: what the driver sees mounted is `failed_precondition`. Without `layers`: `unimplemented`.
-   *     Without `independentLayers` the parent of `active` may be `as` from then on. `progress` as in {@link NewLayer}.
+   *     Without `independentLayers` the parent of `active` may be `as` from then on.
    */
-  snapshot(active: LayerId, as: LayerId, signal: AbortSignal, progress?: Progress): Promise<void>;
+  snapshot(active: LayerId, as: LayerId, signal: AbortSignal, how?: MakeHow): Promise<void>;
   /**
    * 15. Absent is success. A layer that is a parent: with `independentLayers` its children stay whole, and go on
    *     naming it; without: `failed_precondition`, naming one child.

@@ -79,14 +79,9 @@ export class BtrfsTrees implements Trees {
     return { totalBytes, availableBytes };
   }
 
-  async create(
-    path: string,
-    { owner: { uid, gid, mode } }: Pick<NewLayer, "owner">,
-  ): Promise<void> {
+  async create(path: string, { owner }: Pick<NewLayer, "owner">): Promise<void> {
     await this.#ports.kernel.createSubvolume(path);
-    await this.#ports.files.setOwner(path, { uid, gid });
-    // After the owner: chown takes the set-id bits away.
-    await this.#ports.files.setMode(path, mode);
+    await this.#ports.files.perform([{ do: "setOwner", path, ...owner }]);
   }
 
   copy(source: string, target: string, options: { readonly readOnly: boolean }): Promise<void> {
@@ -101,12 +96,17 @@ export class BtrfsTrees implements Trees {
 
   async limit(path: string, sizeBytes: number | null): Promise<void> {
     const { kernel } = this.#ports;
-    const usage = await kernel.subvolumeUsage(path);
-    if (usage === undefined) {
-      if (sizeBytes === null) return;
+    if (sizeBytes === null) {
+      const usage = await kernel.subvolumeUsage(path);
+      if ((usage?.limitBytes ?? null) === null) return;
+    }
+    const set = () => kernel.limitSubvolume(path, sizeBytes);
+    await set().catch(async (thrown: unknown) => {
+      if (!(thrown instanceof Failure) || thrown.code !== "failed_precondition") throw thrown;
+      // The accounting of somebody's btrfs waits for the first limit.
       await kernel.enableQuotas(this.#root);
-    } else if (usage.limitBytes === sizeBytes) return;
-    await kernel.limitSubvolume(path, sizeBytes);
+      await set();
+    });
   }
 
   async usage(path: string, signal: AbortSignal): Promise<LayerUsage> {

@@ -6,6 +6,7 @@ import type {
   LayerInfo,
   LayerMount,
   LayerUsage,
+  MakeHow,
   NewLayer,
   PoolHealth,
   PoolSpace,
@@ -101,7 +102,8 @@ export class MemoryDriver implements StorageDriver {
   }
 
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
-    const { parent, sizeBytes, owner } = options;
+    const { parent, sizeBytes, owner, recorded } = options;
+    await recorded;
     const layers = this.#up(signal);
     const found = this.#findSame(layer, "active", parent);
     const base = found ?? this.#startOf(parent, owner);
@@ -124,7 +126,8 @@ export class MemoryDriver implements StorageDriver {
     layers.delete(active);
   }
 
-  async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async snapshot(active: LayerId, as: LayerId, signal: AbortSignal, how?: MakeHow): Promise<void> {
+    await how?.recorded;
     const done = this.#up(signal).get(as);
     if (done?.committedFrom !== active) this.#copyCommitted(active, as);
   }

@@ -7,6 +7,7 @@ import type {
   LayerInfo,
   LayerMount,
   LayerUsage,
+  MakeHow,
   NewLayer,
   PoolHealth,
   PoolSpace,
@@ -139,10 +140,11 @@ class OverlayDriver implements StorageDriver {
   }
 
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
-    const { parent, sizeBytes, owner } = options;
+    const { parent, sizeBytes, owner, recorded } = options;
     const attempt = `Cannot prepare layer ${layer}`;
     const book = await this.#up(signal, options);
     ensureCanLimit(attempt, this.traits, sizeBytes);
+    await recorded;
     if (options.kept && (await this.#keeping.prepare(book, attempt, layer, options))) return;
     const found = await this.#find(book, layer);
     if (found !== undefined) return ensureSame(attempt, found.info, "active", parent);
@@ -204,10 +206,11 @@ class OverlayDriver implements StorageDriver {
     await book.shelf.rename(active, as);
   }
 
-  async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async snapshot(active: LayerId, as: LayerId, signal: AbortSignal, how?: MakeHow): Promise<void> {
     const attempt = `Cannot snapshot layer ${active} as ${as}`;
     this.#keeping.forget(active);
     const book = await this.#up(signal);
+    await how?.recorded;
     const after = await this.#find(book, as);
     if (after !== undefined) {
       if (isCommitOf(after, active)) return;

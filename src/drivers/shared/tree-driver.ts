@@ -1,6 +1,6 @@
 import { Failure } from "../../core/failure.ts";
 import type { LayerId } from "../../core/id.ts";
-import type { Files, Progress } from "../../core/ports/files.ts";
+import type { Files } from "../../core/ports/files.ts";
 import type {
   DriverFacts,
   DriverTraits,
@@ -8,6 +8,7 @@ import type {
   LayerInfo,
   LayerMount,
   LayerUsage,
+  MakeHow,
   NewLayer,
   PoolHealth,
   PoolSpace,
@@ -36,6 +37,7 @@ import type { CopyOptions, Trees } from "./trees.ts";
 export class TreeDriver implements StorageDriver {
   readonly #trees: Trees;
   readonly #files: Files;
+  readonly #contentName: string;
   #shelf: Shelf | undefined;
   /** Why the last `open` failed, or that there was none. */
   #closedBecause = "it is not open";
@@ -51,6 +53,7 @@ export class TreeDriver implements StorageDriver {
   constructor(trees: Trees, files: Files) {
     this.#trees = trees;
     this.#files = files;
+    this.#contentName = trees.contentName ?? CONTENT_DIRECTORY;
     this.#settling = new Settling(trees);
     this.#keptCommit = new KeptCommit(trees, files);
   }
@@ -106,7 +109,7 @@ export class TreeDriver implements StorageDriver {
   }
 
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
-    const { parent, sizeBytes, progress, kept, root } = options;
+    const { parent, sizeBytes, progress, recorded, kept, root } = options;
     const attempt = `Cannot prepare layer ${layer}`;
     const shelf = await this.#up(signal);
     ensureCanLimit(attempt, this.traits, sizeBytes);
@@ -114,6 +117,7 @@ export class TreeDriver implements StorageDriver {
     const found = await this.#find(shelf, layer);
     if (found !== undefined) {
       ensureSame(attempt, found.info, "active", parent);
+      await recorded;
       await this.#settling.limit(shelf, found, sizeBytes, signal);
       await this.#settleNames();
       return;
@@ -123,7 +127,7 @@ export class TreeDriver implements StorageDriver {
       shelf,
       layer,
       { ...NEW_RECORD, parent, sizeBytes, ...rooted },
-      { kept },
+      { kept, recorded },
       signal,
       async (content) => {
         if (parent === null) await this.#trees.create(content, options);
@@ -181,7 +185,6 @@ export class TreeDriver implements StorageDriver {
       await this.#trees.retire?.(shelf.content(active), attempt, signal);
       await this.#trees.flush(shelf.content(active), signal);
       await shelf.rewriteRecord(active, { ...record, committedAs: as, committedFrom: active });
-      signal.throwIfAborted();
       await this.#settling.begin(shelf, as);
       signal.throwIfAborted();
       await shelf.rename(active, as);
@@ -195,7 +198,7 @@ export class TreeDriver implements StorageDriver {
     active: LayerId,
     as: LayerId,
     signal: AbortSignal,
-    progress?: Progress,
+    { progress, recorded }: MakeHow = {},
   ): Promise<void> {
     const attempt = `Cannot snapshot layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
@@ -203,12 +206,13 @@ export class TreeDriver implements StorageDriver {
     const after = await this.#find(shelf, as);
     if (after !== undefined) {
       if (!isCommitOf(after, active)) throw exists(attempt, as);
+      await recorded;
       await this.#settleNames();
       return;
     }
     const { record } = ensureActive(attempt, await this.#find(shelf, active));
     const copy = { ...record, sizeBytes: null, committedAs: as, committedFrom: active };
-    await this.#make(shelf, as, copy, {}, signal, (content) =>
+    await this.#make(shelf, as, copy, { recorded }, signal, (content) =>
       this.#trees.copy(
         shelf.content(active),
         content,
@@ -294,10 +298,6 @@ export class TreeDriver implements StorageDriver {
     return whole.map(({ info }) => info);
   }
 
-  get #contentName(): string {
-    return this.#trees.contentName ?? CONTENT_DIRECTORY;
-  }
-
   /** True when it is open and its storage is up: an open again then disturbs no call that is under way. */
   async #serves(): Promise<boolean> {
     if (this.#shelf === undefined) return false;
@@ -338,7 +338,7 @@ export class TreeDriver implements StorageDriver {
     shelf: Shelf,
     layer: LayerId,
     record: LayerRecord,
-    { kept }: LayerCare,
+    { kept, recorded }: LayerCare & Pick<MakeHow, "recorded">,
     signal: AbortSignal,
     fill: (content: string) => Promise<void>,
   ): Promise<void> {
@@ -353,12 +353,12 @@ export class TreeDriver implements StorageDriver {
           await this.#files.perform(shelf.stepsToDraft(layer, record, !kept));
         } else {
           await shelf.draft(layer);
-          signal.throwIfAborted();
           await shelf.draftRecord(layer, record);
         }
         signal.throwIfAborted();
         await fill(`${draft}/${this.#contentName}`);
         if (!kept && !this.#trees.settlesNames) await this.#trees.settle();
+        await recorded;
         signal.throwIfAborted();
         if (kept) await this.#files.perform(shelf.stepsToPublish(layer));
         else {

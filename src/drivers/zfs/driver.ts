@@ -6,6 +6,7 @@ import type {
   LayerInfo,
   LayerMount,
   LayerUsage,
+  MakeHow,
   NewLayer,
   PoolHealth,
   PoolSpace,
@@ -153,10 +154,11 @@ class ZfsDriver implements StorageDriver {
   }
 
   async prepare(layer: LayerId, options: NewLayer, signal: AbortSignal): Promise<void> {
-    const { parent, sizeBytes, owner } = options;
+    const { parent, sizeBytes, owner, recorded } = options;
     const attempt = `Cannot prepare layer ${layer}`;
     await this.#up(signal);
     const book = await this.#datasets.read(signal);
+    await recorded;
     const found = book.find(layer);
     if (found !== undefined) {
       ensureSame(attempt, found.info, "active", parent);
@@ -206,10 +208,11 @@ class ZfsDriver implements StorageDriver {
     } else if (after.snapshot === null) await this.#datasets.seal(after.head, signal);
   }
 
-  async snapshot(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async snapshot(active: LayerId, as: LayerId, signal: AbortSignal, how?: MakeHow): Promise<void> {
     const attempt = `Cannot snapshot layer ${active} as ${as}`;
     await this.#up(signal);
     const book = await this.#datasets.read(signal);
+    await how?.recorded;
     const after = book.find(as);
     if (after !== undefined) {
       if (isCommitOf(after, active)) return;
