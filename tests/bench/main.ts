@@ -10,15 +10,18 @@ import { benchImages, IMAGE_FILES } from "./images.ts";
 import { benchKernel } from "./kernel.ts";
 import { benchMemory } from "./memory.ts";
 import { benchRun } from "./run.ts";
-import { benchSnapshotter } from "./snapshotter.ts";
+import { benchSnapshotter, SNAPSHOTTERS } from "./snapshotter.ts";
+import { benchCalls } from "./snapshotter-calls.ts";
 
 const USAGE = `usage: npm run bench -- [--operations=N] [--rounds=N] [--volumes=N] [--files=N] [NAME...]
-names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph, csi, images, snapshotter; none means all`;
+names: run, ${GROWING.join(", ")}, memory, kernel, archive, fio, history, graph, csi, images, calls, ${Object.keys(SNAPSHOTTERS).join(", ")}; none means all`;
 
 /** Mounts and Unmounts of the memory benchmark unless told. */
 const OPERATIONS = 20_000;
 /** Rounds of the benchmarks of layers unless told. */
 const ROUNDS = 15;
+/** Rounds of those that import a gigabyte in each. */
+const IMPORT_ROUNDS = 10;
 /** Volumes of the CSI benchmark unless told. */
 const VOLUMES = 1_000;
 
@@ -44,6 +47,7 @@ function numberIn(args: readonly string[], option: string): number | undefined {
 async function main(args: readonly string[]): Promise<number> {
   const operations = numberIn(args, "--operations=") ?? OPERATIONS;
   const rounds = numberIn(args, "--rounds=") ?? ROUNDS;
+  const importRounds = numberIn(args, "--rounds=") ?? IMPORT_ROUNDS;
   const volumes = numberIn(args, "--volumes=") ?? VOLUMES;
   const files = numberIn(args, "--files=") ?? IMAGE_FILES;
   const names = args.filter((arg) => !/^--(operations|rounds|volumes|files)=/.test(arg));
@@ -58,7 +62,8 @@ async function main(args: readonly string[]): Promise<number> {
     "graph",
     "csi",
     "images",
-    "snapshotter",
+    "calls",
+    ...Object.keys(SNAPSHOTTERS),
   ];
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0 || !(operations > 0) || !(rounds > 0) || !(volumes > 0)) {
@@ -81,7 +86,11 @@ async function main(args: readonly string[]): Promise<number> {
     [wanted.has("graph"), () => benchGraph(rounds)],
     [wanted.has("csi"), () => benchCsi(volumes)],
     [wanted.has("images"), () => benchImages(rounds, files)],
-    [wanted.has("snapshotter"), () => benchSnapshotter(rounds)],
+    [wanted.has("calls"), () => benchCalls(rounds)],
+    ...Object.entries(SNAPSHOTTERS).map(
+      ([name, pair]) =>
+        [wanted.has(name), async () => [await benchSnapshotter(pair, importRounds)]] as const,
+    ),
     ...HISTORY.map((bench) => [wanted.has("history"), bench] as const),
   ];
   for (const [chosen, bench] of benches) {

@@ -7,6 +7,7 @@ import { Background } from "../real/background.ts";
 import { eventually } from "../real/command.ts";
 import { Machine } from "../real/machine.ts";
 import { type Figure, median, quantile, type Table } from "./figure.ts";
+import { benchRemoval } from "./snapshotter-removal.ts";
 import { push, type Samples, turn } from "./turn.ts";
 
 const run = promisify(execFile);
@@ -16,9 +17,11 @@ const SUITE = join(import.meta.dirname, "../real/snapshotter-suite");
 const CYCLES = 100;
 const DEPTH = 10;
 const CLIENTS = 8;
+/** Most rounds of removals: a hundred thousand files are made and removed in each. */
+const REMOVALS = 10;
 
 /** The calls themselves: containerd's overlayfs snapshotter, served by Go over a socket, and our door. */
-export async function benchCalls(rounds: number): Promise<Table> {
+export async function benchCalls(rounds: number): Promise<readonly Table[]> {
   await using machine = await Machine.create();
   const disk = await machine.mountDisk("disk");
   const server = machine.path("serve");
@@ -66,13 +69,31 @@ export async function benchCalls(rounds: number): Promise<Table> {
         `cycles ${side}`,
         (CLIENTS * CYCLES) / 4 / ((performance.now() - begin) / 1_000),
       );
+      await rested(machine, join(disk, "state/pools/default/tmp"));
     }
   }
+  const first = Object.fromEntries(
+    Object.entries(clients).flatMap(([side, [client]]) =>
+      client === undefined ? [] : [[side, client] as const],
+    ),
+  );
+  const removal = await benchRemoval(machine, first, Math.min(rounds, REMOVALS));
   for (const client of Object.values(clients).flat()) client.close();
-  return {
+  const table = {
     title: `containerd's calls on ext4, a chain of ${DEPTH}, ${rounds} rounds of ${CYCLES} cycles`,
     rows: callRows(samples),
   };
+  return [table, removal];
+}
+
+/** Waits until lagan has removed what it was let go of, which is not the other side's to bear. */
+async function rested(machine: Machine, removed: string): Promise<void> {
+  await machine.must("sleep", "0.5");
+  await eventually(
+    "the content is gone",
+    async () => (await machine.must("find", removed, "-mindepth", "1")) === "",
+    { timeoutMs: 60_000 },
+  );
 }
 
 function callRows(samples: Samples): readonly Figure[] {
