@@ -19,6 +19,7 @@ import type { Store } from "../core/ports/store.ts";
 import { VERSION } from "../core/version.ts";
 import { poolMaker } from "../drivers/index.ts";
 import { hostArchive } from "../host/archive.ts";
+import { hostCallerFiles } from "../host/caller-files.ts";
 import { systemClock } from "../host/clock.ts";
 import { type Config, type ConfigOverrides, readConfig } from "../host/config.ts";
 import { DockerEngine } from "../host/docker-engine.ts";
@@ -93,7 +94,11 @@ async function main(): Promise<void> {
     });
   };
   const metrics = new RequestMetrics();
-  const trees = { archive: hostArchive, treeDiff: hostTreeDiff };
+  const trees = {
+    archive: hostArchive,
+    treeDiff: hostTreeDiff,
+    callerFiles: hostCallerFiles,
+  };
   const rest = restApp({ services, ...trees, log, version: VERSION, signal: stop.signal, metrics });
   const onCall = () => shadows.engineCalled();
   const graph = await buildGraph(services, { runDir: config.runDir, runtime, log });

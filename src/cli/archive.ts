@@ -1,16 +1,21 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { open, rename, rm, stat } from "node:fs/promises";
+import { createReadStream, openSync } from "node:fs";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import { Readable } from "node:stream";
 import { Command } from "commander";
 import { Failure } from "../core/failure.ts";
 import { formatBytes } from "../core/size.ts";
 import { authorOf } from "./author.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./exit-code.ts";
+import { positionOf, unlessUnable, writtenTo } from "./own-file.ts";
 import { collect, parsePairs } from "./pairs.ts";
 import { printable } from "./printable.ts";
-import { withProgress } from "./progress.ts";
+import { whileMoving, withProgress } from "./progress.ts";
 
+const STANDARD_INPUT = 0;
+const STANDARD_OUTPUT = 1;
+const NOTHING: AsyncIterable<Uint8Array> = Readable.from([]);
 /** End of the name of a file that is not whole yet. */
 const PARTIAL = ".partial";
 
@@ -32,13 +37,31 @@ export function exportCommand(context: Context): Command {
         throw new UsageError("Cannot write an archive to a terminal: give -o FILE, or > FILE");
       }
       const client = await context.client();
-      const pieces = client.exportTar(ref, zstd === true ? { compress: "zstd" } : {});
       const hash = createHash("sha256");
-      const told = withProgress(context, hashed(pieces, hash), null);
+      const told = (pieces: AsyncIterable<Uint8Array>) =>
+        withProgress(context, hashed(pieces, hash), null);
+      const send = () => told(client.exportTar(ref, zstd === true ? { compress: "zstd" } : {}));
+      const straight = async (descriptor: number): Promise<number | undefined> => {
+        const pieces =
+          zstd === true
+            ? undefined
+            : writtenTo(descriptor, () => client.exportInto(ref, descriptor));
+        if (pieces === undefined) return undefined;
+        return await unlessUnable(descriptor, () => bytesOf(told(pieces)));
+      };
       const bytes =
-        output === undefined ? await toStandardOutput(told) : await toFile(told, output);
+        output === undefined
+          ? ((await straight(STANDARD_OUTPUT)) ?? (await toStandardOutput(send())))
+          : await toFile(output, async (file) => (await straight(file.fd)) ?? write(file, send()));
       context.err(`${printable(ref)}: ${formatBytes(bytes)}, sha256 ${hash.digest("hex")}\n`);
     });
+}
+
+/** How many bytes they are. */
+async function bytesOf(pieces: AsyncIterable<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const piece of pieces) bytes += piece.byteLength;
+  return bytes;
 }
 
 async function* hashed(pieces: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
@@ -60,24 +83,31 @@ export async function toStandardOutput(pieces: AsyncIterable<Uint8Array>): Promi
 }
 
 /** Under another name until it is whole: nobody takes a part for an archive. */
-export async function toFile(pieces: AsyncIterable<Uint8Array>, path: string): Promise<number> {
+export async function toFile<T>(path: string, fill: (file: FileHandle) => Promise<T>): Promise<T> {
   const partial = `${path}${PARTIAL}`;
-  let bytes = 0;
   try {
     const file = await open(partial, "w", 0o600);
+    let filled: T;
     try {
-      for await (const piece of pieces) {
-        await file.write(piece);
-        bytes += piece.byteLength;
-      }
+      filled = await fill(file);
       await file.sync();
     } finally {
       await file.close();
     }
     await rename(partial, path);
+    return filled;
   } catch (thrown) {
     await rm(partial, { force: true });
     throw fileFailure("write", path, thrown);
+  }
+}
+
+/** Answers how many bytes they were. */
+export async function write(file: FileHandle, pieces: AsyncIterable<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const piece of pieces) {
+    await file.write(piece);
+    bytes += piece.byteLength;
   }
   return bytes;
 }
@@ -103,13 +133,25 @@ export function importCommand(context: Context): Command {
     .option("-o, --opt <key=value>", "an option as docker volume create -o takes it", collect, [])
     .addHelpText("after", "\nExample: lagan import data.tar copy")
     .action(async (path: string, name: string, { devices, opt, ...values }: ImportOptions) => {
-      const given = Object.entries(values).map(([key, value]) => `${key}=${value}`);
-      const options = parsePairs("-o", [...opt, ...given]);
+      const named = Object.entries(values).map(([key, value]) => `${key}=${value}`);
+      const options = parsePairs("-o", [...opt, ...named]);
       const client = await context.client();
+      const given = { options, devices: devices === true, author: authorOf() };
       const { pieces, totalBytes } = await openArchive(path);
-      const imported = await client.importTar(name, withProgress(context, pieces, totalBytes), {
-        ...{ options, devices: devices === true, author: authorOf() },
-      });
+      const descriptor = descriptorOf(path, totalBytes);
+      const straight =
+        descriptor === undefined
+          ? undefined
+          : await unlessUnable(descriptor, () =>
+              whileMoving(
+                context,
+                { position: () => positionOf(descriptor) ?? 0, totalBytes },
+                client.importTar(name, NOTHING, { ...given, file: descriptor }),
+              ),
+            );
+      const imported =
+        straight ??
+        (await client.importTar(name, withProgress(context, pieces, totalBytes), given));
       const { volume, entries, receivedBytes, sha256, notes } = imported;
       context.out(`${printable(volume.name)}\n`);
       context.err(`${entries} entries, ${formatBytes(receivedBytes)}, sha256 ${sha256}\n`);
@@ -137,6 +179,12 @@ export async function openArchive(path: string): Promise<{
   } catch (thrown) {
     throw fileFailure("read", path, thrown);
   }
+}
+
+/** Of an archive that is a plain file, open until this process ends; undefined: it is none. */
+function descriptorOf(path: string, totalBytes: number | null): number | undefined {
+  if (path === "-") return positionOf(STANDARD_INPUT) === undefined ? undefined : STANDARD_INPUT;
+  return totalBytes === null ? undefined : openSync(path, "r");
 }
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array> {

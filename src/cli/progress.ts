@@ -45,6 +45,30 @@ export async function* withProgress(
   }
 }
 
+/** The outcome of `work`, telling meanwhile how far a file was read for it, as {@link withProgress} does. */
+export async function whileMoving<T>(
+  context: Teller,
+  file: { readonly position: () => number; readonly totalBytes: number | null },
+  work: Promise<T>,
+): Promise<T> {
+  const from = context.now();
+  const begin = file.position();
+  const live = context.terminal.progress;
+  let told = false;
+  const tell = (): void => {
+    const text = formatProgress(file.position() - begin, file.totalBytes, context.now() - from);
+    context.err(live ? `\r\x1b[K${text}` : `${text}\n`);
+    told = true;
+  };
+  const timer = setInterval(tell, live ? REDRAW_MS : LINE_MS);
+  try {
+    return await work;
+  } finally {
+    clearInterval(timer);
+    if (live && told) context.err("\r\x1b[K");
+  }
+}
+
 /** How long work is waited for before anything is told of it, in milliseconds. */
 const PATIENCE_MS = 1_000;
 

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { Failure, type FailureCode } from "../core/failure.ts";
 import { errnoOf } from "./errno.ts";
-import { type ChildPipe, closeTheirs } from "./pipe.ts";
 
 /** Most that is kept of what tar says, in bytes. */
 const SAID_LIMIT_BYTES = 64 * 1024;
@@ -114,19 +113,15 @@ export class BoxedTar {
   /**
    * Starts one.
    *
-   * @param pipe Its standard input for `confined`, its standard output for `nameless`; the child's end is closed here.
+   * @param end Its standard input for `confined`, its standard output for `nameless`: a descriptor, which stays the caller's.
    * @param args What follows `tar`.
    */
-  static start(box: Box, directory: string, args: readonly string[], pipe: ChildPipe): BoxedTar {
+  static start(box: Box, directory: string, args: readonly string[], end: number): BoxedTar {
     const [command = "", ...rest] = ALONE;
     const argv = [...rest, SCRIPT[box], "archive", directory, "tar", BLOCKING, ...args];
-    try {
-      return box === "confined"
-        ? new BoxedTar(command, argv, pipe.theirs, "ignore")
-        : new BoxedTar(command, argv, "ignore", pipe.theirs);
-    } finally {
-      closeTheirs(pipe);
-    }
+    return box === "confined"
+      ? new BoxedTar(command, argv, end, "ignore")
+      : new BoxedTar(command, argv, "ignore", end);
   }
 
   /** What it has said of errors so far. */

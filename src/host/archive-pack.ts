@@ -1,10 +1,11 @@
+import { readFile } from "node:fs/promises";
 import { pipeline, Readable } from "node:stream";
 import { constants, createZstdCompress } from "node:zlib";
 import { Failure } from "../core/failure.ts";
 import type { PackOptions } from "../core/ports/archive.ts";
 import { BoxedTar } from "./archive-box.ts";
 import { statDirectory } from "./archive-directory.ts";
-import { makeChildPipe, readerOf } from "./pipe.ts";
+import { closeTheirs, makeChildPipe, readerOf } from "./pipe.ts";
 
 /*
  * GNU tar 1.34 reads the tree: by descriptors relative to their directory and without following links, so that nothing
@@ -34,28 +35,69 @@ export async function* packTree(
   signal.throwIfAborted();
   await statDirectory("pack", directory);
   const pipe = await makeChildPipe("we read");
-  const tar = BoxedTar.start("nameless", directory, CREATE, pipe);
+  const tar = startTar(directory, pipe.theirs, () => closeTheirs(pipe));
   const plain = readerOf(pipe);
   const kill = () => tar.kill();
   signal.addEventListener("abort", kill, { once: true });
   try {
     yield* compress === "zstd" ? compressed(plain) : plain;
-    const status = await tar.ended;
-    signal.throwIfAborted();
-    if (status === 0 || (live && status === CHANGED_STATUS)) return;
-    if (status === CHANGED_STATUS || SWAPPED.test(tar.said)) {
-      throw new Failure(
-        "aborted",
-        "Cannot pack the tree: it changed while it was read; pack a snapshot of it",
-      );
-    }
-    throw tar.failure("pack the tree", status, "unknown");
+    await ensureWhole(tar, live, signal);
   } finally {
     signal.removeEventListener("abort", kill);
     tar.kill();
     await plain.return();
     await tar.ended;
   }
+}
+
+/** `Archive.packInto`. */
+export async function packTreeInto(
+  directory: string,
+  descriptor: number,
+  { live = false }: Pick<PackOptions, "live">,
+  signal: AbortSignal,
+): Promise<number> {
+  signal.throwIfAborted();
+  await statDirectory("pack", directory);
+  const begin = await positionOf(descriptor);
+  const tar = startTar(directory, descriptor);
+  const kill = () => tar.kill();
+  signal.addEventListener("abort", kill, { once: true });
+  try {
+    await ensureWhole(tar, live, signal);
+    return (await positionOf(descriptor)) - begin;
+  } finally {
+    signal.removeEventListener("abort", kill);
+    tar.kill();
+    await tar.ended;
+  }
+}
+
+function startTar(directory: string, stdout: number, started: () => void = () => undefined) {
+  try {
+    return BoxedTar.start("nameless", directory, CREATE, stdout);
+  } finally {
+    started();
+  }
+}
+
+/** Where an open file stands: tar has the same one open, and moves it. */
+async function positionOf(descriptor: number): Promise<number> {
+  const info = await readFile(`/proc/self/fdinfo/${descriptor}`, "utf8");
+  return Number(/^pos:\t(\d+)$/m.exec(info)?.[1]);
+}
+
+async function ensureWhole(tar: BoxedTar, live: boolean, signal: AbortSignal): Promise<void> {
+  const status = await tar.ended;
+  signal.throwIfAborted();
+  if (status === 0 || (live && status === CHANGED_STATUS)) return;
+  if (status === CHANGED_STATUS || SWAPPED.test(tar.said)) {
+    throw new Failure(
+      "aborted",
+      "Cannot pack the tree: it changed while it was read; pack a snapshot of it",
+    );
+  }
+  throw tar.failure("pack the tree", status, "unknown");
 }
 
 /** In a thread of libuv's, one at a time for each archive. */

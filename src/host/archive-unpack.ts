@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { Socket } from "node:net";
 import { setImmediate } from "node:timers/promises";
 import { Gate } from "../core/archive/gate.ts";
@@ -8,7 +7,7 @@ import { checkEmptyDirectory } from "./archive-directory.ts";
 import { ArchiveInput } from "./archive-input.ts";
 import { failureOfErrno } from "./errno.ts";
 import { hostExec } from "./exec.ts";
-import { makeChildPipe, writerOf } from "./pipe.ts";
+import { type ChildPipe, closeTheirs, makeChildPipe, writerOf } from "./pipe.ts";
 
 const EXTRACT: readonly string[] = [
   ...["--extract", "--file=-", "--same-permissions", "--same-owner", "--numeric-owner"],
@@ -20,6 +19,8 @@ const EXTRACT: readonly string[] = [
   "--absolute-names",
 ];
 
+/** After so many bytes what was unpacked so far is flushed, beside what goes on. */
+const FLUSH_EACH_BYTES = 256 * 1024 ** 2;
 /** Longest flush of what was unpacked, in milliseconds: an hour. */
 const FLUSH_TIMEOUT_MS = 3_600_000;
 
@@ -62,6 +63,11 @@ class Extraction {
   readonly #signal: AbortSignal;
   readonly #failed = new AbortController();
   #running: { readonly tar: BoxedTar; readonly stdin: Socket } | undefined;
+  readonly #stopped = Promise.withResolvers<void>();
+  #joined = Buffer.alloc(0);
+  #unflushedBytes = 0;
+  #flushing: Promise<void> | undefined;
+  readonly #closing = new AbortController();
   /** Aborts when the caller gave up, or tar failed: with what to throw. */
   readonly stop: AbortSignal;
 
@@ -69,6 +75,7 @@ class Extraction {
     this.#directory = directory;
     this.#signal = signal;
     this.stop = AbortSignal.any([signal, this.#failed.signal]);
+    this.stop.addEventListener("abort", () => this.#stopped.resolve(), { once: true });
   }
 
   async write(parts: readonly Uint8Array[]): Promise<void> {
@@ -78,15 +85,40 @@ class Extraction {
     if (parts.length === 0) return;
     this.#running ??= await this.#start();
     const { tar, stdin } = this.#running;
-    // Together, in one call of the system.
-    stdin.cork();
-    for (const part of parts) stdin.write(part);
-    stdin.uncork();
-    if (stdin.writableNeedDrain) {
-      await once(stdin, "drain", { signal: this.stop }).catch(() => undefined);
-    }
+    const together = this.#join(parts);
+    // Until all of it is taken: whose bytes they are may then change them.
+    const taken = new Promise<void>((resolve) => stdin.write(together, () => resolve()));
+    await Promise.race([taken, this.#stopped.promise]);
     if (stdin.destroyed) await tar.ended;
     this.stop.throwIfAborted();
+    this.#flushNow(together.length);
+  }
+
+  /** In one piece, in the same memory each time: many small writes cost more than a copy. */
+  #join(parts: readonly Uint8Array[]): Uint8Array {
+    const [only] = parts;
+    if (only !== undefined && parts.length === 1) return only;
+    const size = parts.reduce((sum, part) => sum + part.length, 0);
+    if (this.#joined.length < size) this.#joined = Buffer.allocUnsafeSlow(size);
+    let at = 0;
+    for (const part of parts) {
+      this.#joined.set(part, at);
+      at += part.length;
+    }
+    return this.#joined.subarray(0, size);
+  }
+
+  /** Has the disk begin while there is more to come: what is left at the end is waited for. */
+  #flushNow(sizeBytes: number): void {
+    this.#unflushedBytes += sizeBytes;
+    if (this.#unflushedBytes < FLUSH_EACH_BYTES || this.#flushing !== undefined) return;
+    this.#unflushedBytes = 0;
+    this.#flushing = flush(this.#directory, AbortSignal.any([this.stop, this.#closing.signal]))
+      // The last one, which is awaited, tells what is wrong.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#flushing = undefined;
+      });
   }
 
   /** Waits until all of it is unpacked. */
@@ -103,11 +135,13 @@ class Extraction {
     this.#running?.stdin.destroy();
     this.#running?.tar.kill();
     await this.#running?.tar.ended;
+    this.#closing.abort();
+    await this.#flushing;
   }
 
   async #start(): Promise<{ readonly tar: BoxedTar; readonly stdin: Socket }> {
     const pipe = await makeChildPipe("we write");
-    const tar = BoxedTar.start("confined", this.#directory, EXTRACT, pipe);
+    const tar = startTar(this.#directory, pipe);
     const stdin = writerOf(pipe);
     // A tar that has ended takes no more; its status says why.
     stdin.on("error", () => undefined);
@@ -120,6 +154,14 @@ class Extraction {
     tar.ended.then(fail, (thrown) => this.#failed.abort(thrown));
     this.stop.addEventListener("abort", () => tar.kill(), { once: true });
     return { tar, stdin };
+  }
+}
+
+function startTar(directory: string, pipe: ChildPipe): BoxedTar {
+  try {
+    return BoxedTar.start("confined", directory, EXTRACT, pipe.theirs);
+  } finally {
+    closeTheirs(pipe);
   }
 }
 

@@ -22,6 +22,9 @@ const OPERATIONS = 20_000;
 const ROUNDS = 15;
 /** Rounds of those that import a gigabyte in each. */
 const IMPORT_ROUNDS = 10;
+/** Rounds of export and import unless told, and their small files. */
+const TURNS = 5;
+const ARCHIVED_FILES = 10_000;
 /** Volumes of the CSI benchmark unless told. */
 const VOLUMES = 1_000;
 
@@ -50,6 +53,8 @@ async function main(args: readonly string[]): Promise<number> {
   const importRounds = numberIn(args, "--rounds=") ?? IMPORT_ROUNDS;
   const volumes = numberIn(args, "--volumes=") ?? VOLUMES;
   const files = numberIn(args, "--files=") ?? IMAGE_FILES;
+  const archived = numberIn(args, "--files=") ?? ARCHIVED_FILES;
+  const turns = numberIn(args, "--rounds=") ?? TURNS;
   const names = args.filter((arg) => !/^--(operations|rounds|volumes|files)=/.test(arg));
   const known: readonly string[] = [
     "run",
@@ -81,7 +86,7 @@ async function main(args: readonly string[]): Promise<number> {
     [growing.size > 0, () => benchGrowth(growing satisfies ReadonlySet<Growing>)],
     [wanted.has("memory"), () => benchMemory(operations)],
     [wanted.has("kernel"), benchKernel],
-    [wanted.has("archive"), benchArchive],
+    [wanted.has("archive"), () => benchArchive(turns, archived)],
     [wanted.has("fio"), benchFio],
     [wanted.has("graph"), () => benchGraph(rounds)],
     [wanted.has("csi"), () => benchCsi(volumes)],

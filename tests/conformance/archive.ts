@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { open, readFile } from "node:fs/promises";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { Archive, Unpacked, UnpackOptions } from "../../src/core/ports/archive.ts";
@@ -58,6 +59,30 @@ export function archiveConformance(name: string, harness: ArchiveHarness): void 
   const { signal } = new AbortController();
 
   describe(`Archive: ${name}`, () => {
+    check(
+      "14 an archive that is written to a file is the same, and begins where that stands",
+      async (given) => {
+        const { archive, empty } = given;
+        const rich = await given.makeRich();
+        const path = `${await empty()}/x.tar`;
+        await using file = await open(path, "w");
+        await file.write("before");
+        const bytes = await archive.packInto(rich, file.fd, {}, signal);
+        const packed = await collect(archive.pack(rich, {}, signal));
+        expect(bytes).toBe(packed.length);
+        const written = await readFile(path);
+        expect(written.subarray(0, 6).toString()).toBe("before");
+        expect(written.subarray(6).equals(packed)).toBe(true);
+        await file.write("after");
+        expect((await readFile(path)).subarray(-5).toString()).toBe("after");
+        const [tree, { fd }] = [given.absent, file] as const;
+        const absent = archive.packInto(tree, fd, {}, signal);
+        await expect(absent).rejects.toMatchObject({ code: "not_found" });
+        const over = AbortSignal.abort(new Error("no more"));
+        await expect(archive.packInto(rich, fd, {}, over)).rejects.toThrow("no more");
+      },
+    );
+
     for (const compress of [undefined, "zstd"] as const) {
       check(`1 everything goes both ways, ${compress ?? "plain"}`, async (given) => {
         const { archive, empty } = given;

@@ -1,7 +1,9 @@
-import { readFile, stat } from "node:fs/promises";
+import { hash } from "node:crypto";
+import { open, readFile, stat } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { RestClient } from "../../src/api/rest/client.ts";
 import { eventually } from "./command.ts";
 import { DIRECTORY_POOL } from "./lagand.ts";
 import { Machine } from "./machine.ts";
@@ -78,6 +80,47 @@ it("zstd and standard input and output do as well, also of what a volume holds n
   expect((await readFile(tar)).readUInt32LE(0)).toBe(0xfd2fb528);
   expect(await laganReading(tar, "import", "-", "copy")).toMatchObject({ code: 0 });
   expect(await within("copy", LISTING)).toBe(await within("data", LISTING));
+});
+
+it("an archive is the same by a file of the command's own, by one that is appended to, and by a pipe", async () => {
+  await fillData();
+  const [one, two, three] = ["1", "2", "3"].map((name) => machine.path(name)) as [
+    ...[string, string, string],
+  ];
+  const script = `"$@" export data > ${one}; "$@" export data >> ${two}; "$@" export data | cat > ${three}`;
+  const command = [process.execPath, LAGAN, "--host", machine.lagand.address];
+  const { stderr } = await machine.run(["sh", "-ec", script, "sh", ...command], {
+    env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: "1" },
+  });
+  const bytes = await readFile(one);
+  expect((await readFile(two)).equals(bytes)).toBe(true);
+  expect((await readFile(three)).equals(bytes)).toBe(true);
+  const sums = stderr.match(/[0-9a-f]{64}/g);
+  expect(sums).toEqual(new Array(3).fill(hash("sha256", bytes)));
+});
+
+it("the daemon writes to and reads from a file of a client of root's, and refuses any other", async () => {
+  await fillData();
+  const client = new RestClient(machine.lagand.address);
+  const path = machine.path("own.tar");
+  await using file = await open(path, "w+");
+  const bytes = await client.exportInto("data", file.fd);
+  expect((await file.stat()).size).toBe(bytes);
+  await using reading = await open(path, "r");
+  const none = (async function* () {})();
+  const asked = { options: {}, devices: false, author: "me" };
+  const imported = await client.importTar("copy", none, { ...asked, file: reading.fd });
+  expect(imported).toMatchObject({
+    receivedBytes: bytes,
+    sha256: hash("sha256", await readFile(path)),
+  });
+  expect(await within("copy", LISTING)).toBe(await within("data", LISTING));
+  await expect(client.exportInto("data", reading.fd)).rejects.toMatchObject({
+    code: "unimplemented",
+  });
+  const again = client.importTar("other", none, { ...asked, file: 1_000_000 });
+  await expect(again).rejects.toMatchObject({ code: "unimplemented" });
+  expect(await volumeNames(machine.lagand)).toEqual(["copy", "data"]);
 });
 
 it("a damaged or hostile archive leaves no volume, and says what is wrong", async () => {

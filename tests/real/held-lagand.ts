@@ -10,6 +10,7 @@ import { parseRef } from "../../src/core/history/ref.ts";
 import { parseVolumeName } from "../../src/core/name.ts";
 import { poolMaker } from "../../src/drivers/index.ts";
 import { hostArchive } from "../../src/host/archive.ts";
+import { hostCallerFiles } from "../../src/host/caller-files.ts";
 import { systemClock } from "../../src/host/clock.ts";
 import { readConfig } from "../../src/host/config.ts";
 import { DockerEngine } from "../../src/host/docker-engine.ts";
@@ -76,6 +77,7 @@ await node.start(signal);
 
 const rest = restApp({
   archive: hostArchive,
+  callerFiles: hostCallerFiles,
   treeDiff: hostTreeDiff,
   services,
   log,

@@ -11,6 +11,7 @@ import { compileCacheDirectory } from "../../src/cli/compile-cache.ts";
 import { parseVolumeName } from "../../src/core/name.ts";
 import type { Volume } from "../../src/core/volume/volume.ts";
 import { hostArchive } from "../../src/host/archive.ts";
+import { hostCallerFiles } from "../../src/host/caller-files.ts";
 import { hostTreeDiff } from "../../src/host/tree-diff.ts";
 import { putVolume } from "../../src/services/records.ts";
 import { type MemoryNode, memoryNode } from "./rest-node.ts";
@@ -40,6 +41,7 @@ beforeEach(async () => {
 async function serve(): Promise<void> {
   app = restApp({
     archive: hostArchive,
+    callerFiles: hostCallerFiles,
     treeDiff: hostTreeDiff,
     services: memory.node.services,
     version: "9.9.9",

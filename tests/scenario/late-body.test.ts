@@ -8,6 +8,7 @@ import { REQUEST_TIMEOUT_MS } from "../../src/api/rest/limits.ts";
 import { restApp } from "../../src/api/rest/server.ts";
 import { RequestMetrics } from "../../src/api/shared/request-metrics.ts";
 import { hostArchive } from "../../src/host/archive.ts";
+import { hostCallerFiles } from "../../src/host/caller-files.ts";
 import { hostTreeDiff } from "../../src/host/tree-diff.ts";
 import { memoryNode } from "./rest-node.ts";
 
@@ -21,7 +22,15 @@ beforeEach(async () => {
   const { signal } = new AbortController();
   const { services } = node;
   const metrics = new RequestMetrics();
-  const parts = { archive: hostArchive, treeDiff: hostTreeDiff, services, log, signal, metrics };
+  const parts = {
+    archive: hostArchive,
+    callerFiles: hostCallerFiles,
+    treeDiff: hostTreeDiff,
+    services,
+    log,
+    signal,
+    metrics,
+  };
   app = restApp({ ...parts, version: "1.2.3" });
   arrived = 0;
   app.addHook("onRequest", async () => {

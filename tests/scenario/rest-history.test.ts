@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { restApp } from "../../src/api/rest/server.ts";
 import { parseVolumeName } from "../../src/core/name.ts";
 import { hostArchive } from "../../src/host/archive.ts";
+import { hostCallerFiles } from "../../src/host/caller-files.ts";
 import { hostTreeDiff } from "../../src/host/tree-diff.ts";
 import { OpenApi } from "./openapi.ts";
 import { type MemoryNode, memoryNode } from "./rest-node.ts";
@@ -19,6 +20,7 @@ beforeEach(async () => {
   const { node, log } = memory;
   app = restApp({
     archive: hostArchive,
+    callerFiles: hostCallerFiles,
     treeDiff: hostTreeDiff,
     services: node.services,
     version: "9.9.9",

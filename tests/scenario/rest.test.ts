@@ -14,6 +14,7 @@ import { parseVolumeName } from "../../src/core/name.ts";
 import type { Store } from "../../src/core/ports/store.ts";
 import { parseVolumeOptions } from "../../src/core/volume/options.ts";
 import { hostArchive } from "../../src/host/archive.ts";
+import { hostCallerFiles } from "../../src/host/caller-files.ts";
 import { hostTreeDiff } from "../../src/host/tree-diff.ts";
 import { SimClock } from "../../src/sim/clock.ts";
 import { engineThat } from "../../src/sim/engine.ts";
@@ -34,6 +35,7 @@ async function start(options: Parameters<typeof memoryNode>[0] = {}): Promise<vo
   const { node, log } = memory;
   app = restApp({
     archive: hostArchive,
+    callerFiles: hostCallerFiles,
     treeDiff: hostTreeDiff,
     services: node.services,
     version: "9.9.9",

@@ -9,6 +9,7 @@ import type {
   TakeGroupBody,
   WireAccounts,
   WireDiffLine,
+  WireExported,
   WireGroup,
   WireImported,
   WireProfile,
@@ -307,6 +308,21 @@ export class RestClient {
     }
   }
 
+  /**
+   * Has the daemon write the archive to an open file of this process; resolves to how many bytes.
+   *
+   * @param file A descriptor. @throws {Failure} `unimplemented`, or `invalid_argument` of an older daemon, when it cannot.
+   */
+  async exportInto(ref: string, file: number): Promise<number> {
+    const [volume = "", at] = ref.split(/@(.*)/s);
+    const answer = await this.#wire.send(
+      ...(["POST", `${pathOf(volume)}/export`, { body: { at, file } }, 0] as const),
+    );
+    await ensureOk(answer);
+    const { bytes } = JSON.parse(await readText(answer)) as WireExported;
+    return bytes;
+  }
+
   /** Makes a volume from an archive. `archive` is read as fast as the daemon takes it, and no longer than it does. */
   async importTar(
     volume: string,
@@ -315,9 +331,12 @@ export class RestClient {
       readonly options: Readonly<Record<string, string>>;
       readonly devices: boolean;
       readonly author: string;
+      /** A descriptor of this process, that the daemon reads the archive from; nothing is sent. Else as in `exportInto`. */
+      readonly file?: number;
     },
   ): Promise<WireImported> {
     const query = {
+      file: options.file === undefined ? undefined : String(options.file),
       option: Object.entries(options.options).map(([key, value]) => `${key}=${value}`),
       devices: String(options.devices),
       author: options.author,

@@ -165,6 +165,17 @@ export interface WireImported {
   readonly notes: readonly string[];
 }
 
+/** What goes into an archive, and which open file of the client it is written to. */
+export interface ExportBody {
+  readonly at?: string | undefined;
+  readonly file: number;
+}
+
+/** What was written. */
+export interface WireExported {
+  readonly bytes: number;
+}
+
 /** What everything holds, from records. */
 export interface WireAccounts {
   readonly volumes: readonly WireVolumeAccount[];

@@ -2,12 +2,14 @@ import { z } from "zod";
 import type {
   BranchBody,
   ChangeSnapshotBody,
+  ExportBody,
   ProfileBody,
   RevertBody,
   TakeBody,
   TakeGroupBody,
   WireAccounts,
   WireDiffLine,
+  WireExported,
   WireGroup,
   WireImported,
   WireProfile,
@@ -189,6 +191,30 @@ export const DIFF_LINE: z.ZodType<WireDiffLine> = named(
       }),
     }),
   ]),
+);
+const fileNumbers = "give the number of an open file: a whole number from 0";
+/** How a client knows one of its open files. */
+export const FILE_NUMBER: z.ZodType<number> = z
+  .int(fileNumbers)
+  .min(0, fileNumbers)
+  .max(2 ** 31 - 1, fileNumbers);
+export const EXPORT_BODY: z.ZodType<ExportBody> = named(
+  "WriteExport",
+  "Asks for an archive in a file that the client has open.",
+  z.strictObject({
+    at: z
+      .string()
+      .optional()
+      .describe("Name of a snapshot, or digits of its id; absent: as it is now"),
+    file: FILE_NUMBER.describe(
+      "An open regular file of the client, by its number there, that the archive is written to",
+    ),
+  }),
+);
+export const EXPORTED: z.ZodType<WireExported> = named(
+  "Exported",
+  "An archive that was written.",
+  z.strictObject({ bytes: z.int().min(0) }),
 );
 export const IMPORTED: z.ZodType<WireImported> = named(
   "Imported",

@@ -3,6 +3,7 @@ import { parseId } from "../../core/id.ts";
 import { parsePoolName, parseVolumeName } from "../../core/name.ts";
 import type { Operation } from "../../core/operation/operation.ts";
 import type { Archive } from "../../core/ports/archive.ts";
+import type { CallerFiles } from "../../core/ports/caller-files.ts";
 import type { UnixMs } from "../../core/ports/clock.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { TreeDiff } from "../../core/ports/tree-diff.ts";
@@ -28,6 +29,7 @@ export interface NodeParts {
   readonly services: Services;
   readonly archive: Archive;
   readonly treeDiff: TreeDiff;
+  readonly callerFiles: CallerFiles;
   readonly log: Log;
   readonly version: string;
   readonly startedAt: UnixMs;

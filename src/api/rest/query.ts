@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { FILE_NUMBER } from "./history-schema.ts";
 import { PAGE_SIZE, PAGE_SIZE_LIMIT } from "./schema.ts";
 
 /** Which page of a listing. */
@@ -37,6 +38,7 @@ export interface ImportQuery {
   readonly option?: readonly string[] | undefined;
   readonly devices?: boolean | undefined;
   readonly author?: string | undefined;
+  readonly file?: number | undefined;
 }
 
 /** A whole number in a query, where everything comes as text. */
@@ -99,6 +101,11 @@ export const IMPORT_QUERY: z.ZodType<ImportQuery> = z.strictObject({
     .describe("KEY=VALUE as docker volume create -o takes it; may be given several times"),
   devices: flag.optional().describe("true: device nodes are made; else they are refused"),
   author: once.optional().describe("Who asks"),
+  file: number(FILE_NUMBER)
+    .optional()
+    .describe(
+      "An open file of the client, by its number there, that the archive is read from instead of the body; 501: it cannot be, so send it",
+    ),
 });
 /** For routes that take none. */
 export const NO_QUERY: z.ZodType<Readonly<Record<string, never>>> = z.strictObject({});

@@ -15,6 +15,8 @@ export interface RestRequest<Q, B> {
   readonly stream: AsyncIterable<Uint8Array>;
   /** Aborts when the client goes, and when it has its answer. */
   readonly gone: AbortSignal;
+  /** Our end of the client's connection: `CallerFiles.take`. */
+  readonly connection: object;
 }
 
 /** What a route answers: a JSON body, a text, or a stream that it writes itself until the client goes. */
@@ -60,6 +62,7 @@ export interface RawRequest {
   readonly headers: IncomingHttpHeaders;
   readonly stream: AsyncIterable<Uint8Array>;
   readonly gone: AbortSignal;
+  readonly connection: object;
 }
 
 /** A row whose types are behind it: it parses, then works. */

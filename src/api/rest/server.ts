@@ -3,6 +3,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { Failure } from "../../core/failure.ts";
 import { quote } from "../../core/name.ts";
 import type { Archive } from "../../core/ports/archive.ts";
+import type { CallerFiles } from "../../core/ports/caller-files.ts";
 import type { Log } from "../../core/ports/log.ts";
 import type { TreeDiff } from "../../core/ports/tree-diff.ts";
 import type { Services } from "../../services/services.ts";
@@ -30,6 +31,7 @@ export interface RestOptions {
   readonly services: Services;
   readonly archive: Archive;
   readonly treeDiff: TreeDiff;
+  readonly callerFiles: CallerFiles;
   readonly version: string;
   readonly log: Log;
   /** Ends the work under way: the daemon's own, not the connection's. What was begun is finished though its client has gone. */
@@ -62,9 +64,9 @@ export function restApp(options: RestOptions): FastifyInstance {
   metrics.count(app, "rest");
   takeBodiesAsText(app);
   const { registry } = metrics;
-  const { archive, treeDiff } = options;
+  const { archive, treeDiff, callerFiles } = options;
   const parts = { services, version, startedAt: Date.now(), streams, registry };
-  const routes = restRoutes({ ...parts, archive, treeDiff, log });
+  const routes = restRoutes({ ...parts, archive, treeDiff, callerFiles, log });
   const streaming = new Set(routes.filter((row) => row.bodyStream !== undefined).map(urlOf));
   limitTime(app, streaming);
   void app.register((scope, _options, registered) => {
@@ -123,6 +125,7 @@ function addRoute(app: FastifyInstance, route: Route, signal: AbortSignal): void
         // A reader that stops early must not end the connection: the client is to hear why.
         stream: { [Symbol.asyncIterator]: () => request.raw.iterator({ destroyOnReturn: false }) },
         gone: gone.signal,
+        connection: request.raw.socket,
       };
       const work = () => route.serve(raw, signal);
       const timed = route.bodyStream === undefined && route.untimed !== true;

@@ -7,14 +7,15 @@ import type { Unpacked } from "../../core/ports/archive.ts";
 import type { UnixMs } from "../../core/ports/clock.ts";
 import type { TreeChange } from "../../core/ports/tree-diff.ts";
 import { parseVolumeOptions } from "../../core/volume/options.ts";
+import type { Volume } from "../../core/volume/volume.ts";
 import type { Services } from "../../services/services.ts";
 import { tellerOf } from "./facts.ts";
 import { pointOf } from "./history-codec.ts";
 import type { WireDiffSummary } from "./history-resource.ts";
-import { IMPORTED } from "./history-schema.ts";
+import { EXPORT_BODY, EXPORTED, IMPORTED } from "./history-schema.ts";
 import { DIFF_CHUNK_BYTES } from "./limits.ts";
 import type { NodeParts } from "./node-routes.ts";
-import { DIFF_QUERY, EXPORT_QUERY, IMPORT_QUERY } from "./query.ts";
+import { DIFF_QUERY, EXPORT_QUERY, IMPORT_QUERY, NO_QUERY } from "./query.ts";
 import { type RestRequest, type Route, route } from "./route.ts";
 import { streamWhile } from "./streaming.ts";
 
@@ -23,7 +24,7 @@ const TAR = "application/x-tar";
 
 /** What is sent or taken as it comes, however long: comparisons and archives. */
 export function streamRoutes(parts: NodeParts): readonly Route[] {
-  return [diffRoute(parts), exportRoute(parts), importRoute(parts)];
+  return [diffRoute(parts), exportRoute(parts), exportIntoRoute(parts), importRoute(parts)];
 }
 
 function diffRoute({ services, treeDiff, log }: NodeParts): Route {
@@ -82,7 +83,34 @@ function exportRoute({ services, archive, log }: NodeParts): Route {
   });
 }
 
-function importRoute({ services, archive }: NodeParts): Route {
+function exportIntoRoute({ services, archive, callerFiles }: NodeParts): Route {
+  return route({
+    ...{ method: "POST", path: `${ONE}/export`, untimed: true },
+    does: "Writes a snapshot or volume as tar to an open file of the client, which must be root's and on this machine.",
+    ...{ query: NO_QUERY, body: EXPORT_BODY, answers: { 200: EXPORTED } },
+    fails: [
+      ...["not_found", "failed_precondition", "unavailable", "data_loss", "aborted"],
+      ...["unimplemented", "resource_exhausted", "permission_denied", "cancelled"],
+    ] as const,
+    work: async (request, signal) => {
+      const { at, file: number } = request.body;
+      const name = nameIn(request);
+      const tree = await treeOf(services, at === undefined ? name : pointOf(name, at));
+      const ended = AbortSignal.any([signal, request.gone]);
+      const file = await callerFiles.take(request.connection, number, "write");
+      try {
+        const { live } = tree;
+        const pack = (path: string) => archive.packInto(path, file.descriptor, { live }, ended);
+        const bytes = await services.layers.withPath(tree, { readOnly: true }, pack, ended);
+        return { body: { bytes } };
+      } finally {
+        file.close();
+      }
+    },
+  });
+}
+
+function importRoute({ services, archive, callerFiles }: NodeParts): Route {
   return route({
     ...{ method: "POST", path: `${ONE}/import` },
     does: "Makes a volume from a tar, plain or compressed by zstd or gzip; it is seen when it is whole.",
@@ -94,7 +122,7 @@ function importRoute({ services, archive }: NodeParts): Route {
     ] as const,
     work: async (request, signal) => {
       const name = parseVolumeName(request.params["name"] ?? "");
-      const { option = [], devices = false, author } = request.query;
+      const { option = [], devices = false, author: asks, file: number } = request.query;
       const options = parseVolumeOptions(Object.fromEntries(option.map(pairOf)));
       if (options.from !== undefined) {
         throw new Failure(
@@ -105,21 +133,25 @@ function importRoute({ services, archive }: NodeParts): Route {
       if ((await services.volumes.find(name)) !== undefined) {
         throw taken(name);
       }
+      const file =
+        number === undefined
+          ? undefined
+          : await callerFiles.take(request.connection, number, "read");
       let unpacked: Unpacked | undefined;
-      const made = await services.volumes.create(name, options, signal, {
-        author: parseAuthor(author ?? ""),
-        fill: async ({ head, spec }, cancelled) => {
-          const ended = AbortSignal.any([cancelled, request.gone]);
-          const tree = { pool: spec.pool, layer: head };
-          const limits = { limitBytes: null, devices };
-          unpacked = await services.layers.withPath(
-            tree,
-            { readOnly: false },
-            (path) => archive.unpack(request.stream, path, limits, ended),
-            ended,
-          );
-        },
-      });
+      const unpack = async ({ head, spec }: Volume, cancelled: AbortSignal): Promise<void> => {
+        const ended = AbortSignal.any([cancelled, request.gone]);
+        const stream = file?.content() ?? request.stream;
+        unpacked = await services.layers.withPath(
+          { pool: spec.pool, layer: head },
+          { readOnly: false },
+          (path) => archive.unpack(stream, path, { limitBytes: null, devices }, ended),
+          ended,
+        );
+      };
+      const author = parseAuthor(asks ?? "");
+      const made = await services.volumes
+        .create(name, options, signal, { author, fill: unpack })
+        .finally(() => file?.close());
       if (unpacked === undefined) {
         throw taken(name);
       }

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { formatBytes } from "../../core/size.ts";
-import { toFile, toStandardOutput } from "../archive.ts";
+import { toFile, toStandardOutput, write } from "../archive.ts";
 import type { Context } from "../context.ts";
 import { UsageError } from "../exit-code.ts";
 import { printable } from "../printable.ts";
@@ -35,7 +35,10 @@ export function commitCommand(context: Context): Command {
       if (output === "-" && context.terminal.columns !== undefined) {
         throw new UsageError("Cannot write an image to a terminal: give -o FILE, or > FILE");
       }
-      const bytes = output === "-" ? await toStandardOutput(tar) : await toFile(tar, output);
+      const bytes =
+        output === "-"
+          ? await toStandardOutput(tar)
+          : await toFile(output, (file) => write(file, tar));
       context.err(`${printable(tag)}: ${formatBytes(bytes)}\n`);
     });
 }

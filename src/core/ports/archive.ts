@@ -58,6 +58,18 @@ export interface Archive {
    */
   pack(directory: string, options: PackOptions, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /**
+   * The same bytes, plain, written to an open file of this process from where it stands; resolves to how many they are. The file
+   * stays open, and is not flushed; after a failure it holds a part.
+   *
+   * 14. Who reads the file meanwhile finds it growing.
+   */
+  packInto(
+    directory: string,
+    descriptor: number,
+    options: Pick<PackOptions, "live">,
+    signal: AbortSignal,
+  ): Promise<number>;
+  /**
    * Unpacks a tar, plain or compressed by zstd or gzip, into `directory`, which is there and empty. Durable when it resolves;
    * after a failure `directory` holds a part: the caller throws it away.
    *
@@ -69,7 +81,8 @@ export interface Archive {
    * 10. More bytes or entries than allowed: `resource_exhausted`, as soon as it shows. A full file system likewise.
    * 11. Of two entries with one name the later stays. Names that differ only in their Unicode form are two.
    * 12. What cannot be kept on this file system (an attribute, an ACL) fails; what no Linux could keep is a note.
-   * 13. The stream is not read on after a failure, and is told to stop (`return`).
+   * 13. The stream is not read on after a failure, and is told to stop (`return`). No piece is kept when the fourth after it is
+   *     asked for.
    */
   unpack(
     stream: AsyncIterable<Uint8Array>,
