@@ -107,6 +107,33 @@ describe("deep chains", () => {
   }
 });
 
+describe("a sweep", () => {
+  const owner = { uid: 0, gid: 0, mode: 0o755 };
+  const how = { parent: null, sizeBytes: null, owner, kept: true };
+
+  it("leaves what is mounted; what it removed stays removed after a power cut", async () => {
+    const image = await scratch.image("swept.img", XFS);
+    pool = join(await scratch.mount(image), "pool");
+    const driver = await reopened();
+    await driver.prepare(A, how, LIVE);
+    await driver.prepare(layer(2), how, LIVE);
+    await hostFiles.syncFileSystem(pool);
+    const sweep = {};
+    await within(driver, A, async () => {
+      await expect(driver.remove(A, LIVE, { kept: true, sweep })).rejects.toMatchObject(REFUSED);
+    });
+    await driver.remove(layer(2), LIVE, { kept: true, sweep });
+    expect(await readdir(`${pool}/l`)).toHaveLength(1);
+    await driver.settleRemovals?.(LIVE);
+    await scratch.cutPower([image]);
+    pool = join(await scratch.mount(image), "pool");
+    const after = await reopened();
+    expect((await after.list(LIVE)).map(({ id }) => id)).toEqual([A]);
+    await after.remove(A, LIVE, { kept: true, sweep: {} });
+    expect(await after.list(LIVE)).toEqual([]);
+  });
+});
+
 describe("a layer in use", () => {
   it("is neither snapshotted, committed nor removed, and the refusal says where it is mounted", async () => {
     const driver = await opened(EXT4);
