@@ -1,3 +1,4 @@
+import { flushCompileCache } from "node:module";
 import { createServer, type Socket, type Server as SocketServer } from "node:net";
 import type { Server } from "@grpc/grpc-js";
 import type { Log } from "../../core/ports/log.ts";
@@ -82,6 +83,8 @@ async function openServer(
   for (const { definition, implementation } of await load()) {
     server.addService(definition, implementation);
   }
+  // For the next start: what was compiled so late is kept by nobody else before the end, and a crash has none.
+  flushCompileCache();
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
   return {
     inject: (socket) => injector.injectConnection(socket),
