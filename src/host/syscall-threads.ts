@@ -37,13 +37,21 @@ export class SyscallThreads {
   readonly #limit: number;
   readonly #idleMs: number;
   readonly #heapMb: number;
+  readonly #warm: number;
   #growing: NodeJS.Timeout | undefined;
   /** Calls that have ended so far. */
   #finished = 0;
 
   constructor(
-    options: { readonly limit?: number; readonly idleMs?: number; readonly heapMb?: number } = {},
+    options: {
+      readonly limit?: number;
+      readonly idleMs?: number;
+      readonly heapMb?: number;
+      /** False: the first ends too when it is idle. */
+      readonly keepsOne?: boolean;
+    } = {},
   ) {
+    this.#warm = options.keepsOne === false ? 0 : 1;
     this.#limit = options.limit ?? THREAD_LIMIT;
     this.#idleMs = options.idleMs ?? IDLE_MS;
     this.#heapMb = options.heapMb ?? HEAP_MB;
@@ -130,7 +138,7 @@ export class SyscallThreads {
 
   #endWhenIdle(thread: Thread): void {
     thread.idle = setTimeout(() => {
-      if (this.#threads.size === 1) return;
+      if (this.#threads.size === this.#warm) return;
       this.#threads.delete(thread);
       void thread.worker.terminate();
     }, this.#idleMs);
