@@ -18,6 +18,7 @@ const TRAITS: DriverTraits = {
   independentLayers: true,
   plainPaths: false,
   instantUsage: true,
+  blockDevices: true,
 };
 const XFS_HOST = ["mkfs.xfs", "-q", "-m", "reflink=1"] as const;
 const EXT4_HOST = ["mkfs.ext4", "-q"] as const;
