@@ -18,7 +18,7 @@ const TRAITS: DriverTraits = {
   independentLayers: true,
   plainPaths: false,
   instantUsage: true,
-  blockDevices: true,
+  blockDevices: { defaultBytes: 24 * 1024 ** 2 },
 };
 const XFS_HOST = ["mkfs.xfs", "-q", "-m", "reflink=1"] as const;
 const EXT4_HOST = ["mkfs.ext4", "-q"] as const;
@@ -64,7 +64,7 @@ const TOO_SMALL =
 const CUT = "a power cut right after it takes nothing back";
 
 storageDriverConformance("loop, xfs on btrfs", {
-  traits: TRAITS,
+  traits: { ...TRAITS, blockDevices: { defaultBytes: 300 * 1024 ** 2 } },
   onDisk: true,
   faultModes: [],
   exempt: {
