@@ -56,7 +56,10 @@ export class Machine implements AsyncDisposable {
   lagan(...args: readonly string[]): Promise<Outcome> {
     const entry = join(REPOSITORY, "src/bin/lagan.ts");
     const argv = [process.execPath, entry, "--host", this.lagand.address, ...args];
-    return run(argv, { env: { ...this.#clientEnv, ...NODE_ENVIRONMENT } });
+    const env = { ...this.#clientEnv, ...NODE_ENVIRONMENT };
+    // As installed: with compiled code at hand, which the environment says where to keep.
+    delete env["NODE_DISABLE_COMPILE_CACHE"];
+    return run(argv, { env });
   }
 
   /** {@link lagan} that must succeed: its standard output, trimmed. */
