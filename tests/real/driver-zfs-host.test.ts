@@ -207,7 +207,7 @@ describe("a ZFS pool on a file on a disk that fills up", () => {
       writeFile(join(path, "large"), Buffer.alloc(150 * MIB, "x"), { flush: true }),
     ).rejects.toThrow();
     await expect
-      .poll(() => driver.health(LIVE), { timeout: 40_000 })
+      .poll(() => driver.health(LIVE), { timeout: 150_000 })
       .toMatchObject({
         state: "faulted",
         why: expect.stringContaining("ZFS has stopped the pool"),
@@ -221,7 +221,7 @@ describe("a ZFS pool on a file on a disk that fills up", () => {
     await driver.open(LIVE);
     expect(await driver.health(LIVE)).toEqual({ state: "up" });
     expect(await readFile(join(await pathOf(driver, A), "kept"), "utf8")).toBe("kept");
-  });
+  }, 240_000);
 
   it("feels nothing of it when its room is reserved", async () => {
     const driver = opening({ size: "256M", reserve: "true" }, false);
