@@ -2,9 +2,11 @@ import type { Clock } from "../core/ports/clock.ts";
 import {
   type Compare,
   STORE_HISTORY_REVISIONS,
+  STORE_SOON_MS,
   type Store,
   type StoreEntry,
   type StoreEvent,
+  type TxnHow,
   type TxnResult,
   type Write,
 } from "../core/ports/store.ts";
@@ -28,11 +30,47 @@ export interface SimStoreDisk {
   /** Lease → its time to live in milliseconds. */
   readonly leases: Map<number, number>;
   lastLease: number;
+  /** The newest transactions, as far as a power cut may take them, the oldest first. */
+  readonly undurable: Undurable[];
+}
+
+/** A transaction that a power cut may take. */
+interface Undurable {
+  /** On the monotonic clock. */
+  readonly madeAt: number;
+  /** What its keys had before. */
+  readonly before: ReadonlyMap<string, StoreEntry | undefined>;
 }
 
 /** An empty disk, at revision 0. */
 export function emptyStoreDisk(): SimStoreDisk {
-  return { entries: new Map(), history: [], revision: 0, leases: new Map(), lastLease: 0 };
+  const entries = new Map<string, StoreEntry>();
+  return { entries, history: [], revision: 0, leases: new Map(), lastLease: 0, undurable: [] };
+}
+
+/**
+ * The power fails: of the newest transactions that are not durable yet so many stay as `kept` says, and the later ones
+ * never were. For a disk that no store uses any more.
+ *
+ * @param kept Gets their number, and gives one up to it: 0 unless told.
+ */
+export function cutStorePower(
+  disk: SimStoreDisk,
+  now: number,
+  kept: (count: number) => number = () => 0,
+): void {
+  const { undurable, entries, history } = disk;
+  const first = undurable.findIndex(({ madeAt }) => madeAt > now - STORE_SOON_MS);
+  undurable.splice(0, first === -1 ? undurable.length : first);
+  for (const { before } of undurable.splice(kept(undurable.length)).reverse()) {
+    for (const [key, entry] of before) {
+      if (entry === undefined) entries.delete(key);
+      else entries.set(key, entry);
+    }
+    history.pop();
+    disk.revision--;
+  }
+  undurable.length = 0;
 }
 
 /** The reference store: the contract in its shortest form, in memory, with no time but the clock's. */
@@ -40,10 +78,13 @@ export class SimStore implements Store {
   readonly #disk: SimStoreDisk;
   readonly #feed: Feed;
   readonly #times: LeaseTimes;
+  readonly #clock: Clock;
   #closed = false;
 
   constructor(clock: Clock, disk: SimStoreDisk = emptyStoreDisk()) {
+    this.#clock = clock;
     this.#disk = disk;
+    disk.undurable.length = 0;
     this.#feed = new Feed(disk.revision, async (prefix, from) => this.#readHistory(prefix, from));
     this.#times = new LeaseTimes(clock, async (lease) => this.#endLease(lease));
     for (const [lease, ttlMs] of disk.leases) this.#times.start(lease, ttlMs);
@@ -61,7 +102,11 @@ export class SimStore implements Store {
     return { revision: this.#disk.revision, entries };
   }
 
-  async txn(compares: readonly Compare[], writes: readonly Write[]): Promise<TxnResult> {
+  async txn(
+    compares: readonly Compare[],
+    writes: readonly Write[],
+    { durable = "now" }: TxnHow = {},
+  ): Promise<TxnResult> {
     await this.#enter(() => checkTxn(compares, writes));
     const { entries, leases } = this.#disk;
     const holds = compares.every(
@@ -72,7 +117,7 @@ export class SimStore implements Store {
       const lease = write.do === "put" ? write.lease : undefined;
       if (lease !== undefined && !leases.has(lease)) throw leaseEnded(lease);
     }
-    this.#apply(writes);
+    this.#apply(writes, durable);
     return { succeeded: true, revision: this.#disk.revision };
   }
 
@@ -88,6 +133,7 @@ export class SimStore implements Store {
     await this.#enter(() => checkLeaseTtl(ttlMs));
     const lease = ++this.#disk.lastLease;
     this.#disk.leases.set(lease, ttlMs);
+    this.#disk.undurable.length = 0;
     this.#times.start(lease, ttlMs);
     return lease;
   }
@@ -123,12 +169,15 @@ export class SimStore implements Store {
     this.#apply(keys.sort(compareUtf8).map((key) => ({ do: "delete", key })));
   }
 
-  #apply(writes: readonly Write[]): void {
+  #apply(writes: readonly Write[], durable: "now" | "soon" = "now"): void {
     const revision = this.#disk.revision + 1;
     const events: StoreEvent[] = [];
+    const before = new Map<string, StoreEntry | undefined>();
+    if (durable === "now") this.#disk.undurable.length = 0;
     for (const write of writes) {
       const { key } = write;
       const found = this.#disk.entries.get(key);
+      before.set(key, found);
       if (write.do === "put") {
         const createRevision = found?.createRevision ?? revision;
         const version = (found?.version ?? 0) + 1;
@@ -141,6 +190,9 @@ export class SimStore implements Store {
       }
     }
     if (events.length === 0) return;
+    if (durable === "soon") {
+      this.#disk.undurable.push({ madeAt: this.#clock.monotonic(), before });
+    }
     this.#disk.revision = revision;
     if (this.#disk.history.push(events) > 2 * STORE_HISTORY_REVISIONS) {
       this.#disk.history.splice(0, STORE_HISTORY_REVISIONS);

@@ -35,6 +35,7 @@ const step = fc.oneof(
       step: fc.constant("txn" as const),
       compares: fc.array(compare, { maxLength: 2 }),
       writes: fc.array(write, { maxLength: 4 }),
+      durable: fc.constantFrom("now" as const, "soon" as const),
     }),
   },
   { weight: 2, arbitrary: fc.record({ step: fc.constant("get" as const), key }) },
@@ -88,7 +89,11 @@ class Subject {
     const store = this.#store;
     switch (it.step) {
       case "txn":
-        return store.txn(await this.#compares(store, it.compares), it.writes.map(withoutUndefined));
+        return store.txn(
+          await this.#compares(store, it.compares),
+          it.writes.map(withoutUndefined),
+          it,
+        );
       case "get":
         return store.get(it.key);
       case "list":

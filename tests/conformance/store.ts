@@ -249,6 +249,42 @@ export function storeConformance(name: string, harness: StoreHarness): void {
       }
       expect(clock.sleeping).toBe(0);
     });
+    check(
+      "16 what is durable soon is there at once, and after the store is opened again",
+      async ({ store, reopen }) => {
+        const watch = take(store.watch("", { fromRevision: 1 }, forever), 3);
+        const soon = { durable: "soon" } as const;
+        await store.txn([], [put("a", "1"), put("b", "1")], soon);
+        expect(await values(store)).toEqual(["a=1", "b=1"]);
+        const late = { key: "a", modRevision: 0 };
+        expect(await store.txn([late], [put("c", "1")], soon)).toEqual({
+          succeeded: false,
+          revision: 1,
+        });
+        await store.txn([{ key: "a", modRevision: 1 }], [put("a", "2")]);
+        await store.txn([], [del("b")], soon);
+        expect((await store.get("a"))?.value).toBe("2");
+        expect(await watch).toEqual([["a@1=1", "b@1=1"], ["a@2=2"], ["b@3!"]]);
+        const again = await reopen();
+        expect(await again.list("")).toMatchObject({ revision: 3, entries: [{ key: "a" }] });
+        await expect(again.txn([], [put("", "1")], soon)).rejects.toMatchObject({
+          code: "invalid_argument",
+        });
+      },
+    );
+    check(
+      "16 of many that are called together, soon or now, each is made once",
+      async ({ store }) => {
+        const made = await Promise.all(
+          Array.from({ length: 40 }, (_, n) =>
+            store.txn([], [put(`k${n}`, "1")], { durable: n % 2 === 0 ? "soon" : "now" }),
+          ),
+        );
+        expect(new Set(made.map(({ revision }) => revision)).size).toBe(40);
+        expect(await store.list("k")).toMatchObject({ revision: 40 });
+        expect((await store.list("k")).entries).toHaveLength(40);
+      },
+    );
     check("15 what was called before close is carried out", async ({ store, reopen }) => {
       const calls = Array.from({ length: 20 }, (_, n) => store.txn([], [put(`k${n}`, "1")]));
       const again = await reopen();

@@ -1,5 +1,6 @@
 /**
- * A process that writes to a store until it is killed or the store fails: `node store-writer.ts PATH WRITERS`.
+ * A process that writes to a store until it is killed or the store fails: `node store-writer.ts PATH WRITERS [NTH]`. Each
+ * NTH count is durable at once, the others soon; 1 unless told.
  *
  * It says on standard output `pid PID`. Then each writer counts its own key up, and says `ack WRITER COUNT` when a
  * count is written, and `lost WRITER COUNT CODE` when it is not or nobody knows, which is the writer's end. When all
@@ -11,7 +12,7 @@ import { Failure } from "../../src/core/failure.ts";
 import { SqliteStore } from "../../src/stores/sqlite/store.ts";
 import { HandClock } from "../conformance/hand-clock.ts";
 
-const [path = "", writers = "1"] = process.argv.slice(2);
+const [path = "", writers = "1", nth = "1"] = process.argv.slice(2);
 const store = await SqliteStore.open({ path, clock: new HandClock() });
 await say(`pid ${process.pid}`);
 
@@ -25,8 +26,9 @@ async function count(writer: string): Promise<void> {
     const before = turns;
     try {
       const write = { do: "put", key: writer, value: `${n}` } as const;
+      const durable = n % Number(nth) === 0 ? "now" : "soon";
       const result = await store
-        .txn([{ key: writer, modRevision: revision }], [write])
+        .txn([{ key: writer, modRevision: revision }], [write], { durable })
         .finally(() => {
           mostTurns = Math.max(mostTurns, turns - before);
         });

@@ -963,7 +963,7 @@ function counting(store: Store, calls: string[]): Store {
       calls.push(`list ${prefix}`);
       return store.list(prefix);
     },
-    txn: (compares, writes) => store.txn(compares, writes),
+    txn: (compares, writes, how) => store.txn(compares, writes, how),
     watch: (prefix, options, stop) => store.watch(prefix, options, stop),
     grantLease: (ttlMs) => store.grantLease(ttlMs),
     keepLease: (lease) => store.keepLease(lease),

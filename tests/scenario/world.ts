@@ -8,7 +8,7 @@ import { poolMaker } from "../../src/drivers/index.ts";
 import { buildNode, type Node, type NodeSettings } from "../../src/services/node.ts";
 import { type FaultTime, failingAt } from "../../src/sim/failing.ts";
 import { SimMachine } from "../../src/sim/machine.ts";
-import { emptyStoreDisk, SimStore, type SimStoreDisk } from "../../src/sim/store.ts";
+import { cutStorePower, emptyStoreDisk, SimStore, type SimStoreDisk } from "../../src/sim/store.ts";
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -102,9 +102,10 @@ export class World {
     this.#store.entries.set(key, { ...entry, value: `\u0000${entry.value.slice(1)}` });
   }
 
-  /** The machine loses its power and starts again; what lies in /run is gone. */
+  /** The machine loses its power and starts again; what lies in /run is gone, and of the store what need not stay. */
   reboot(): void {
     this.machine.reboot();
+    cutStorePower(this.#store, this.machine.clock.monotonic());
     this.#runtime = emptyStoreDisk();
   }
 }

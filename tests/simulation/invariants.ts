@@ -136,6 +136,14 @@ export class Checker {
     }
   }
 
+  /**
+   * The store has lost its newest revisions: what was seen of them still counts, as users may have been told of it, and what
+   * comes in their place must fit to it.
+   */
+  noteLost(): void {
+    this.#revision = Math.min(this.#revision, this.#disk.revision);
+  }
+
   /** Where a volume's content lies; undefined while its pool is not mounted. */
   contentOf({ spec, head }: Pick<Volume, "spec"> & { readonly head: string }): string | undefined {
     const root = this.poolRoot(spec.pool);
@@ -265,6 +273,8 @@ export class Checker {
   /** A change of anything but the name. */
   #checkChanged(before: Tracked, next: Volume, asked: (verb: Request["verb"]) => boolean): void {
     const { volume } = before;
+    // The same again, in place of what a power cut took.
+    if (JSON.stringify(volume) === JSON.stringify(next)) return;
     if (volume.head !== next.head) {
       if (!before.reverting) this.breach(12, `${volume.name}: has another head`);
       before.reverting = false;

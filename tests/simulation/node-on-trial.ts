@@ -10,7 +10,7 @@ import { buildNode, type Node, type NodeSettings } from "../../src/services/node
 import { engineThat } from "../../src/sim/engine.ts";
 import { SimMachine } from "../../src/sim/machine.ts";
 import { SimRandom } from "../../src/sim/random.ts";
-import { emptyStoreDisk, SimStore, type SimStoreDisk } from "../../src/sim/store.ts";
+import { cutStorePower, emptyStoreDisk, SimStore, type SimStoreDisk } from "../../src/sim/store.ts";
 import { Chaos, Life } from "./chaos.ts";
 import { Containers } from "./containers.ts";
 import { Checker } from "./invariants.ts";
@@ -119,6 +119,10 @@ export class NodeOnTrial {
     this.containers.clear();
     this.checker.notePowerCut();
     this.machine.reboot();
+    cutStorePower(this.#store, this.machine.clock.monotonic(), (count) =>
+      this.random.below(count + 1),
+    );
+    this.checker.noteLost();
     this.#runtime = emptyStoreDisk();
   }
 
@@ -215,9 +219,9 @@ export class NodeOnTrial {
       {
         store: {
           ...store,
-          txn: (compares, writes) => {
+          txn: (compares, writes, how) => {
             this.checker.snapshots.begin(writes);
-            return store.txn(compares, writes);
+            return store.txn(compares, writes, how);
           },
         },
         runtime: chaos.wrap(life, new SimStore(machine.clock, this.#runtime), "store"),

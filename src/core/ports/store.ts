@@ -51,20 +51,32 @@ export const STORE_VALUE_LIMIT_BYTES: number = 1024 ** 2;
 export const STORE_TXN_LIMIT = 128;
 /** Most bytes of UTF-8 of one transaction's keys and values together: with framing, within etcd's request limit. */
 export const STORE_TXN_LIMIT_BYTES: number = 1.25 * 1024 ** 2;
+/** How long a transaction that is durable `soon` may take to become so, in milliseconds, while the disk does its work. */
+export const STORE_SOON_MS = 25;
 /** How many past revisions a watch can start from at least. */
 export const STORE_HISTORY_REVISIONS = 10_000;
+
+/** How a transaction is made. */
+export interface TxnHow {
+  /** `now` unless told. `soon` is for what its caller makes again after a power cut: see `Store`, 16. */
+  readonly durable?: "now" | "soon" | undefined;
+}
 
 /**
  * Where records are kept: etcd's contract, so that one node's file and a cluster's etcd are the same to
  * everything above. Held by `tests/conformance/store.ts`.
  *
  * 1. A transaction happens wholly or not at all, one after the other; `succeeded: false` changes nothing.
- * 2. When `txn` has resolved, its writes survive `kill -9`, and a power cut where the store is durable.
+ * 2. When `txn` has resolved, its writes survive `kill -9`, and a power cut where the store is durable (but see 16).
  * 3. When `txn` rejects with `unknown` or `unavailable` the outcome is not known: read back, never guess.
  * 4. A transaction writes a key at most once: twice is `invalid_argument`, as are limits exceeded and text that
  *    UTF-8 cannot hold (half of a surrogate pair); nothing changes.
  * 5. Deleting an absent key is not a change; a transaction without changes keeps the revision.
  * 6. Reads see every transaction that has resolved before them.
+ * 16. With `durable: "soon"` `txn` may resolve before its writes survive a power cut; all the rest holds. They do with the
+ *     next transaction that is durable `now`, and by themselves after about `STORE_SOON_MS`. What a power cut leaves is the
+ *     transactions up to one of them, whole and in the order of revisions, with every one that was durable. When that fails,
+ *     the store has failed for good, as 15.
  */
 export interface Store {
   /** 7. Undefined when absent. */
@@ -73,7 +85,7 @@ export interface Store {
   list(
     prefix: string,
   ): Promise<{ readonly revision: number; readonly entries: readonly StoreEntry[] }>;
-  txn(compares: readonly Compare[], writes: readonly Write[]): Promise<TxnResult>;
+  txn(compares: readonly Compare[], writes: readonly Write[], how?: TxnHow): Promise<TxnResult>;
   /**
    * 9. Every later change of a key with this prefix, in revision order, each once, in batches of one transaction,
    *    in the order of its writes.

@@ -6,6 +6,22 @@ import { faultOf, wordsOf } from "./sqlite-error.ts";
 import { Tables } from "./tables.ts";
 import type { WriteAhead } from "./write-ahead.ts";
 
+/** Syncs what was committed. */
+type Log = Pick<WriteAhead, "sync" | "syncSoon">;
+
+/** See {@link Keeper}. */
+interface Durable {
+  readonly mark: Mark;
+  readonly log: Log;
+  readonly failed: (thrown: unknown) => void;
+}
+
+/** A change and its place in the batch. */
+interface Place {
+  readonly at: number;
+  readonly change: Change;
+}
+
 /** About how much is written to the WAL between two checkpoints. */
 const CHECKPOINT_BYTES = 4 * 1024 ** 2;
 
@@ -13,28 +29,28 @@ const CHECKPOINT_BYTES = 4 * 1024 ** 2;
  * Carries out batches of calls on an open database.
  *
  * 1. Reads of a batch are answered first, from what is committed: no answer rests on a change that may yet fail.
- * 2. The changes of a batch are one SQLite transaction, and are answered after its commit.
- * 3. What it throws has left the outcome open: nothing more may be read or written.
+ * 2. The changes of a batch are one SQLite transaction, and are answered after its commit, which is durable by then. Those
+ *    that need be durable only soon are one of their own, before that, and wait for no disk.
+ * 3. What it throws, or says to have failed, has left the outcome open: nothing more may be read or written.
  */
 export class Keeper {
   readonly #db: DatabaseSync;
   readonly #tables: Tables;
   readonly #report: (report: Report) => void;
   readonly #mark: Mark | undefined;
-  readonly #log: WriteAhead | undefined;
+  readonly #log: Log | undefined;
+  readonly #failed: (thrown: unknown) => void;
   #walBytes = 0;
 
   /**
-   * @param durable What makes a commit survive a power cut, and notes that it does; left out: nothing need.
+   * @param durable What makes a commit survive a power cut, notes that it does, and hears when one that was answered already
+   *   does not; left out: nothing need.
    * @throws {Failure} `failed_precondition` when `mark` has seen more of the store than there is.
    */
-  constructor(
-    db: DatabaseSync,
-    report: (report: Report) => void,
-    durable?: { readonly mark: Mark; readonly log: WriteAhead },
-  ) {
-    const { mark, log } = durable ?? {};
+  constructor(db: DatabaseSync, report: (report: Report) => void, durable?: Durable) {
+    const { mark, log, failed = () => undefined } = durable ?? {};
     this.#log = log;
+    this.#failed = failed;
     this.#db = db;
     this.#tables = new Tables(db);
     this.#report = report;
@@ -46,15 +62,18 @@ export class Keeper {
   /** Answers every call, in one or two reports. @throws SQLite's error when the store has failed for good. */
   perform(calls: readonly Call[]): void {
     const reads: Answer[] = [];
-    const changes: { readonly at: number; readonly change: Change }[] = [];
+    const changes: Place[] = [];
+    const soon: Place[] = [];
     for (const [at, call] of calls.entries()) {
-      if (isChange(call)) changes.push({ at, change: call });
-      else reads.push(answer(at, () => this.#read(call)));
+      if (!isChange(call)) reads.push(answer(at, () => this.#read(call)));
+      else if (call.do === "txn" && call.how?.durable === "soon") soon.push({ at, change: call });
+      else changes.push({ at, change: call });
     }
-    const done = changes.length === 0;
+    const done = changes.length + soon.length === 0;
     if (reads.length > 0 || done) this.#answer(reads, [], done);
     if (done) return;
-    this.#commit(changes);
+    if (soon.length > 0) this.#commit(soon, "soon", changes.length === 0);
+    if (changes.length > 0) this.#commit(changes, "now", true);
     this.#maintain();
   }
 
@@ -80,28 +99,36 @@ export class Keeper {
     }
   }
 
-  #commit(changes: readonly { readonly at: number; readonly change: Change }[]): void {
+  #commit(changes: readonly Place[], durable: "now" | "soon", last: boolean): void {
     let committing = false;
     try {
       this.#db.exec("BEGIN IMMEDIATE");
       const answers = changes.map(({ at, change }) => answer(at, () => this.#change(change)));
       committing = true;
       this.#db.exec("COMMIT");
-      this.#log?.sync();
+      if (durable === "now") this.#log?.sync();
       const { keys, sizeBytes } = this.#tables.committed();
       this.#walBytes += sizeBytes;
-      this.#mark?.note(this.#tables.revision);
-      this.#answer(answers, keys, true);
+      const { revision } = this.#tables;
+      if (durable === "now") this.#mark?.note(revision);
+      else this.#log?.syncSoon((thrown) => this.#synced(revision, thrown));
+      this.#answer(answers, keys, last);
     } catch (thrown) {
       const goesOn = this.#rollBack(thrown);
       const failure = textOf(notCommitted(thrown, goesOn, committing));
       this.#answer(
         changes.map(({ at }) => ({ at, failure })),
         [],
-        goesOn,
+        goesOn && last,
       );
       if (!goesOn) throw thrown;
     }
+  }
+
+  /** A sync beside the work has ended. The mark is never ahead of the disk: what is lost would look like a store set back. */
+  #synced(revision: number, thrown: unknown): void {
+    if (thrown == null) this.#mark?.note(revision);
+    else this.#failed(thrown);
   }
 
   /**

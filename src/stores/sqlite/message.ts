@@ -1,5 +1,5 @@
 import { Failure, type FailureCode, type FailureDetail } from "../../core/failure.ts";
-import type { Compare, StoreEntry, TxnResult, Write } from "../../core/ports/store.ts";
+import type { Compare, StoreEntry, TxnHow, TxnResult, Write } from "../../core/ports/store.ts";
 import type { Stretch } from "../../core/store/feed.ts";
 import type { Durability } from "./database.ts";
 
@@ -22,6 +22,7 @@ export type Change =
       readonly do: "txn";
       readonly compares: readonly Compare[];
       readonly writes: readonly Write[];
+      readonly how?: TxnHow;
     }
   | { readonly do: "grantLease"; readonly ttlMs: number }
   | { readonly do: "endLease"; readonly lease: number };

@@ -22,7 +22,11 @@ export function serve({ path, durability }: Start, line: ServeLine): (order: Ord
     db = openDatabase(path, durability);
     // What is for now only, as on a file system in memory, is never copied back, and has no log worth waiting for.
     if (durability === "power-cut") log = new WriteAhead(path);
-    keeper = new Keeper(db, line.report, log && { mark: new Mark(path), log });
+    keeper = new Keeper(
+      db,
+      line.report,
+      log && { mark: new Mark(path), log, failed: (thrown) => fail(thrown) },
+    );
   } catch (thrown) {
     log?.close();
     if (db?.isOpen) db.close();
@@ -31,8 +35,20 @@ export function serve({ path, durability }: Start, line: ServeLine): (order: Ord
     return () => undefined;
   }
   const open = db;
+  let ended = false;
+  const fail = (thrown: unknown): void => {
+    ended = true;
+    line.report({ kind: "failed", failure: textOf(keeperFailed(path, thrown)) });
+    line.end();
+    // Last, because it may take as long as the disk is sick.
+    log?.close();
+    open.close();
+  };
   return (order) => {
+    // An order may have been on its way when a sync beside the work failed.
+    if (ended) return;
     if (order.do === "close") {
+      // Closing makes everything durable.
       log?.close();
       open.close();
       line.report({ kind: "closed" });
@@ -42,11 +58,7 @@ export function serve({ path, durability }: Start, line: ServeLine): (order: Ord
     try {
       keeper.perform(order.calls);
     } catch (thrown) {
-      line.report({ kind: "failed", failure: textOf(keeperFailed(path, thrown)) });
-      line.end();
-      // Last, because it may take as long as the disk is sick.
-      log?.close();
-      open.close();
+      fail(thrown);
     }
   };
 }

@@ -4,6 +4,7 @@ import type {
   Store,
   StoreEntry,
   StoreEvent,
+  TxnHow,
   TxnResult,
   Write,
 } from "../../core/ports/store.ts";
@@ -82,10 +83,14 @@ export class SqliteStore implements Store {
     return this.#line.call({ do: "list", prefix });
   }
 
-  async txn(compares: readonly Compare[], writes: readonly Write[]): Promise<TxnResult> {
+  async txn(
+    compares: readonly Compare[],
+    writes: readonly Write[],
+    how: TxnHow = {},
+  ): Promise<TxnResult> {
     checkTxn(compares, writes);
     if (this.#times.hasDue()) await this.#times.endDue();
-    return this.#line.call({ do: "txn", compares, writes });
+    return this.#line.call({ do: "txn", compares, writes, how });
   }
 
   watch(
