@@ -9,12 +9,17 @@ import type { Machine } from "./machine.ts";
 export class Containerd {
   readonly #machine: Machine;
   readonly #root: string;
+  readonly #sandboxImage: string | undefined;
   #process: Background | undefined;
 
-  /** @param root Where its data lies: a directory of the machine. */
-  constructor(machine: Machine, root: string) {
+  /**
+   * @param root Where its data lies: a directory of the machine.
+   * @param sandboxImage The image of each pod's first container: then it serves CRI too, with our snapshotter.
+   */
+  constructor(machine: Machine, root: string, sandboxImage?: string) {
     this.#machine = machine;
     this.#root = root;
+    this.#sandboxImage = sandboxImage;
   }
 
   get address(): string {
@@ -32,13 +37,13 @@ export class Containerd {
     const config = `version = 2
 root = "${this.#root}"
 state = "${this.#machine.path("containerd")}"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+disabled_plugins = [${this.#sandboxImage === undefined ? '"io.containerd.grpc.v1.cri", ' : ""}"io.containerd.internal.v1.opt"]
 [grpc]
   address = "${this.address}"
 [proxy_plugins.lagan]
   type = "snapshot"
   address = "${this.#machine.path("run/snapshots.sock")}"
-`;
+${this.#sandboxImage === undefined ? "" : cri(this.#sandboxImage)}`;
     await namespace.write("containerd.toml", config);
     this.#process = new Background(namespace.enter(["containerd", "-c", this.configPath]), {
       env: namespace.env,
@@ -95,6 +100,17 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
 
 let containers = 0;
 
+function cri(sandboxImage: string): string {
+  return `[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${sandboxImage}"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  stats_collect_period = 1
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "lagan"
+`;
+}
+
 /** Arguments of `ctr run` for one that needs no network and ends. */
 export function runArguments(snapshotter: string, image: string, id: string): readonly string[] {
   return ["run", "--rm", "--snapshotter", snapshotter, "--cgroup", "", image, id];
@@ -103,11 +119,14 @@ export function runArguments(snapshotter: string, image: string, id: string): re
 /**
  * Writes an OCI archive whose layers are these directories, lowest first, as tar packs them; with `.wh.` names for what a layer
  * takes away. Uncompressed, so that only the layers' cost is seen.
+ *
+ * @param command What its containers run unless told otherwise.
  */
 export async function writeImage(
   directory: string,
   name: string,
   layers: readonly string[],
+  command?: readonly string[],
 ): Promise<string> {
   const layout = join(directory, `${name}.oci`);
   const blobs = join(layout, "blobs/sha256");
@@ -130,7 +149,10 @@ export async function writeImage(
   const rootfs = { type: "layers", diff_ids: descriptors.map(({ digest }) => digest) };
   const environment = ["PATH=/bin"];
   const config = await put(
-    JSON.stringify({ architecture: "amd64", os: "linux", config: { Env: environment }, rootfs }),
+    JSON.stringify({
+      ...{ architecture: "amd64", os: "linux", rootfs },
+      config: { Env: environment, Cmd: command },
+    }),
   );
   const manifest = await put(
     JSON.stringify({

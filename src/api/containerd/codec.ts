@@ -94,7 +94,9 @@ export function fieldsOf({ key, kind, parent, labels }: Snapshot): FieldOf {
 
 /**
  * A mount as containerd's own overlay snapshotter would say it. What the kernel is told for volumes beyond that (renamed
- * directories of lower layers) stays out: engines look into upper directories, and know only what they make themselves.
+ * directories of lower layers) stays out: engines look into upper directories, and know only what they make themselves. Nor does
+ * an overlay to be read say "ro", which without an upper directory it is anyway: BuildKit takes what a layer changed from its
+ * directory only when it knows every option, and compares whole trees otherwise (v0.12: util/overlay).
  *
  * @throws {Failure} `unimplemented` for storage that one mount does not reach.
  */
@@ -108,9 +110,10 @@ export function formatMount({ type, source, options, root }: LayerMount): Mount 
   if (type === "bind") {
     return { type, source, target: "", options: [options.includes("ro") ? "ro" : "rw", "rbind"] };
   }
-  const layers = options.filter((option) => /^(workdir|upperdir|lowerdir)=/.test(option));
-  const readOnly = options.includes("ro") ? ["ro"] : [];
-  return { type, source, target: "", options: [...readOnly, "index=off", ...layers] };
+  const layers = ["workdir=", "upperdir=", "lowerdir="].flatMap((name) =>
+    options.filter((option) => option.startsWith(name)),
+  );
+  return { type, source, target: "", options: ["index=off", ...layers] };
 }
 
 function timestampOf(us: number): { seconds: bigint; nanos: number } {
