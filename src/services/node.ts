@@ -38,12 +38,14 @@ import { Restores } from "./restores.ts";
 import { Schedules } from "./schedules.ts";
 import type { Services } from "./services.ts";
 import { Shadows } from "./shadows.ts";
+import { SnapshotMaking } from "./snapshot-making.ts";
 import { SnapshotTrash } from "./snapshot-trash.ts";
 import { Snapshots } from "./snapshots.ts";
 import { Staging } from "./staging.ts";
 import { Targets } from "./targets.ts";
 import { Trash } from "./trash.ts";
 import { Usage } from "./usage.ts";
+import { VolumeMaking } from "./volume-making.ts";
 import { Volumes } from "./volumes.ts";
 
 /** The machine as a node needs it: real in the daemon, simulated in tests. */
@@ -108,8 +110,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const events = new EventLog(clock, log);
   const pools = new Pools({ records, maker, events, clock, log });
   const operations = new Operations(records, clock, random);
-  const { trashKeepMs, mountsDirectory } = settings;
-  const staging = new Staging({ kernel, files, queue, directory: mountsDirectory });
+  const staging = new Staging({ kernel, files, queue, directory: settings.mountsDirectory });
   const devices = new BlockDevices(ports);
   const mounts = new Mounts({ ...ports, pools, staging, devices, queue });
   const quiet = new Quiet({ records, mounts, engines, events, clock, random, log });
@@ -126,19 +127,11 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const history = new History(records);
   const base = { records, history, operations, pools, mounts, events, queue, clock, random, log };
   const seeds = new ImageSeeds({ images, layers, pools, records, files, log, ports: ports.images });
-  const trash = new Trash(base);
-  const snapshotTrash = new SnapshotTrash({ ...base, trashKeepMs });
-  const snapshots = new Snapshots({ ...base, trash: snapshotTrash, quiet });
   const restores = new Restores({ ...base, quiet });
   const resizes = new Resizes(base);
   const profiles = new Profiles({ ...base, configured: settings.profiles });
-  const volumes = new Volumes({
-    ...{ ...base, trash, trashKeepMs, profiles },
-    seeds,
-    origins: new Origins({ records, history, snapshots }),
-    families: new Families({ records, mounts }),
-    defaultPool: settings.defaultPool,
-  });
+  const lines = buildLines({ ...base, quiet, seeds, profiles }, settings);
+  const { trash, snapshotTrash, snapshots, volumes } = lines;
   const schedules = new Schedules({
     ...{ volumes, pools, events, clock, log },
     snapshots: {
@@ -151,7 +144,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
   const targets = new Targets({ runtime, volumes, mounts, kernel, files, log });
   const attachments = new Attachments(base);
   const reconcile = new Reconcile({
-    ...{ ...base, volumes, trash, snapshots, snapshotTrash, restores, resizes, images, clock },
+    ...{ ...base, ...lines, restores, resizes, images },
     isKept: (layer) => layerStore.findLayer(layer) !== undefined,
   });
   const shadows = new Shadows({ volumes, engines, events, log, driverName: DRIVER_NAME });
@@ -181,4 +174,23 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
       await reconcile.report(signal);
     },
   };
+}
+
+type LineParts = Omit<
+  ConstructorParameters<typeof VolumeMaking>[0] & ConstructorParameters<typeof Snapshots>[0],
+  "trash" | "origins" | "making" | "defaultPool"
+>;
+
+/** What makes, keeps and removes volumes, branches and their snapshots. */
+function buildLines(parts: LineParts, { trashKeepMs, defaultPool }: NodeSettings) {
+  const { records } = parts;
+  const trash = new Trash(parts);
+  const snapshotTrash = new SnapshotTrash({ ...parts, trashKeepMs });
+  const snapshotMaking = new SnapshotMaking({ ...parts, trash: snapshotTrash });
+  const snapshots = new Snapshots({ ...parts, trash: snapshotTrash, making: snapshotMaking });
+  const origins = new Origins({ ...parts, making: snapshotMaking, snapshots });
+  const volumeMaking = new VolumeMaking({ ...parts, trash, origins, defaultPool });
+  const families = new Families({ records, mounts: parts.mounts });
+  const volumes = new Volumes({ ...parts, trash, trashKeepMs, making: volumeMaking, families });
+  return { trash, snapshotTrash, snapshotMaking, snapshots, volumeMaking, volumes };
 }

@@ -13,10 +13,10 @@ import type { Pools } from "./pools.ts";
 import type { Records } from "./records.ts";
 import type { Resizes } from "./resizes.ts";
 import type { Restores } from "./restores.ts";
+import type { SnapshotMaking } from "./snapshot-making.ts";
 import { isNeeded, type SnapshotTrash } from "./snapshot-trash.ts";
-import type { Snapshots } from "./snapshots.ts";
 import type { Trash } from "./trash.ts";
-import type { Volumes } from "./volumes.ts";
+import type { VolumeMaking } from "./volume-making.ts";
 
 /** A snapshot, or a volume's head, whose layer is gone. */
 export interface Lost {
@@ -39,9 +39,9 @@ interface ReconcileParts {
   readonly records: Records;
   readonly operations: Operations;
   readonly pools: Pools;
-  readonly volumes: Volumes;
+  readonly volumeMaking: VolumeMaking;
   readonly trash: Trash;
-  readonly snapshots: Snapshots;
+  readonly snapshotMaking: SnapshotMaking;
   readonly snapshotTrash: SnapshotTrash;
   readonly restores: Restores;
   readonly resizes: Resizes;
@@ -108,7 +108,8 @@ export class Reconcile {
   }
 
   #resume(begun: Operation, signal: AbortSignal): Promise<void> {
-    const { volumes, trash, snapshots, snapshotTrash, restores, resizes, images } = this.#parts;
+    const { volumeMaking, trash, snapshotMaking, snapshotTrash, restores, resizes, images } =
+      this.#parts;
     const { volume } = begun;
     if (volume === null) return images.resumeImport(begun);
     const operation = { ...begun, volume };
@@ -117,7 +118,7 @@ export class Reconcile {
         return images.resumeImport(operation);
       case "volume.create":
       case "volume.import":
-        return volumes.resumeCreate(operation, signal);
+        return volumeMaking.resume(operation, signal);
       case "volume.purge":
         return trash.resumePurge(operation, signal);
       case "volume.resize":
@@ -125,7 +126,7 @@ export class Reconcile {
       case "volume.restore":
         return restores.resume(operation, signal);
       case "snapshot.create":
-        return snapshots.resumeCreate(operation, signal);
+        return snapshotMaking.resume(operation, signal);
       case "snapshot.purge":
         return snapshotTrash.resumePurge(operation, signal);
     }

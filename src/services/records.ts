@@ -19,8 +19,7 @@ export type { Recorded } from "./recorded.ts";
  * Keys. Invariants, kept by every transaction of the services:
  * 1. names/NAME holds the id of the one volume of that name that is creating or ready.
  * 2. A volume that is trashed or removing has no names/ key: its name is free.
- * 3. A volume or snapshot that is creating or removing has exactly one running operation. One of a snapshot that is ready
- *    says that the clone it was taken for is not recorded yet.
+ * 3. A volume or snapshot that is creating or removing has exactly one running operation.
  * 4. snapshots/VOLUME/ID is there only while volumes/VOLUME is.
  */
 const VOLUMES = "volumes/";
@@ -31,6 +30,12 @@ const QUIETS = "quiet/";
 const PROFILES = "profiles/";
 const SNAPSHOTS = "snapshots/";
 const ATTACHMENTS = "attachments/";
+
+/** What has to be as it was read for a write to be made. */
+export interface Unchanged {
+  readonly unchanged?: readonly Recorded<Volume>[];
+  readonly unchangedSnapshots?: readonly Recorded<Snapshot>[];
+}
 
 /** Keys and values of the store in the words of the core. The only place that knows the form of either. */
 export class Records {
@@ -149,11 +154,7 @@ export class Records {
    */
   async write(
     writes: readonly Write[],
-    when: {
-      readonly unchanged?: readonly Recorded<Volume>[];
-      readonly unchangedSnapshots?: readonly Recorded<Snapshot>[];
-      readonly free?: readonly VolumeName[];
-    } = {},
+    when: Unchanged & { readonly free?: readonly VolumeName[] } = {},
   ): Promise<number> {
     const compares: Compare[] = [
       ...(when.unchanged ?? []).map((volume) => ({

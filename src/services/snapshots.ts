@@ -1,35 +1,20 @@
 import { Failure } from "../core/failure.ts";
 import type { Ref } from "../core/history/ref.ts";
 import {
-  type Consistency,
   type PointName,
   type Snapshot,
   type SnapshotCause,
   shortId,
 } from "../core/history/snapshot.ts";
-import { type LayerId, newId, type SnapshotId } from "../core/id.ts";
 import type { VolumeName } from "../core/name.ts";
-import type { VolumeOperation } from "../core/operation/operation.ts";
-import type { Clock } from "../core/ports/clock.ts";
-import type { Log } from "../core/ports/log.ts";
-import type { Random } from "../core/ports/random.ts";
-import type { StorageDriver } from "../core/ports/storage-driver.ts";
-import type { Write } from "../core/ports/store.ts";
 import type { QuietHow } from "../core/quiet/plan-quiet.ts";
 import { formatMinute } from "../core/time.ts";
-import { mergeLabels, parseLabels } from "../core/volume/options.ts";
+import { mergeLabels } from "../core/volume/options.ts";
 import type { Labels, Volume } from "../core/volume/volume.ts";
-import type { EventLog } from "./event-log.ts";
-import { type History, rootOf } from "./history.ts";
-import { writtenIntent } from "./intent.ts";
-import type { KeyedQueue } from "./keyed-queue.ts";
-import type { Mounts } from "./mounts.ts";
-import type { Operations } from "./operations.ts";
-import type { Pools } from "./pools.ts";
+import { rootOf } from "./history.ts";
 import type { Quiet } from "./quiet.ts";
-import { putOperation, putSnapshot, putVolume, type Recorded, type Records } from "./records.ts";
-import type { SnapshotTrash } from "./snapshot-trash.ts";
-import { orStop } from "./volume-rules.ts";
+import { putSnapshot, type Recorded } from "./records.ts";
+import type { SnapshotMaking, SnapshotMakingParts } from "./snapshot-making.ts";
 
 /** What a new snapshot is to be. */
 export interface SnapshotRequest {
@@ -73,27 +58,14 @@ export interface SnapshotChange {
 }
 
 /** What {@link Snapshots} works with. */
-interface SnapshotsParts {
-  readonly records: Records;
-  readonly history: History;
-  readonly operations: Operations;
-  readonly pools: Pools;
-  readonly mounts: Mounts;
-  readonly trash: SnapshotTrash;
+interface SnapshotsParts extends SnapshotMakingParts {
+  readonly making: SnapshotMaking;
   readonly quiet: Quiet;
-  readonly events: EventLog;
-  readonly queue: KeyedQueue;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
 }
 
 /** The history of volumes: points of it are taken, found, changed and put into the trash. */
 export class Snapshots {
   readonly #parts: SnapshotsParts;
-  /** Those taken for what has no record yet. Their operations run on, so that a crash takes them back. */
-  readonly #held = new Map<SnapshotId, VolumeOperation>();
-
   constructor(parts: SnapshotsParts) {
     this.#parts = parts;
   }
@@ -106,16 +78,16 @@ export class Snapshots {
    * Then nothing is left.
    */
   async create(line: VolumeName, request: SnapshotRequest, signal: AbortSignal): Promise<Taken> {
-    const { quiet, history } = this.#parts;
+    const { quiet, history, making } = this.#parts;
     const { value: volume } = await history.line(line);
     const { name } = request;
     // Before any hook is run, or container paused, for nothing.
     if (request.quiet !== "stop") {
       const driver = this.#parts.pools.get(volume.spec.pool);
-      await this.#consistency(volume, driver, request, signal);
+      await making.consistency(volume, driver, request, signal);
     }
     const options = { how: request.quiet, attempt: `snapshot volume "${line}"` };
-    const work = () => this.takeNow(line, request, signal);
+    const work = () => making.take(line, request, signal);
     const { result, containers, faults } = await quiet.around(
       [volume],
       options,
@@ -136,7 +108,7 @@ export class Snapshots {
     request: SnapshotRequest & { readonly group: PointName },
     signal: AbortSignal,
   ): Promise<TakenGroup> {
-    const { quiet, history, clock } = this.#parts;
+    const { quiet, history, making, clock } = this.#parts;
     const volumes = await Promise.all(lines.map(async (line) => (await history.line(line)).value));
     const options = { how: request.quiet, attempt: `snapshot group "${request.group}"` };
     const { result, containers, faults } = await quiet.around(
@@ -145,7 +117,7 @@ export class Snapshots {
       async () => {
         const from = clock.monotonic();
         const settled = await Promise.allSettled(
-          lines.map((line) => this.takeNow(line, request, signal)),
+          lines.map((line) => making.take(line, request, signal)),
         );
         const skewMs = clock.monotonic() - from;
         const snapshots = settled.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
@@ -159,43 +131,12 @@ export class Snapshots {
     return { ...result, containers, faults };
   }
 
-  /**
-   * {@link create} without a name of its own and without hooks: for what needs a snapshot to stand on. One of cause
-   * `clone` stays for good when what {@link used} gives is written; else {@link forget} or a restart takes it back.
-   */
-  takeNow(
-    line: VolumeName,
-    request: SnapshotRequest,
-    signal: AbortSignal,
-  ): Promise<Recorded<Snapshot>> {
-    return this.#parts.queue.run(line, async () => {
-      const found = await this.#parts.history.line(line);
-      const driver = this.#parts.pools.get(found.value.spec.pool);
-      const consistency = await this.#consistency(found.value, driver, request, signal);
-      return this.#take(found, request, consistency, driver, signal);
-    });
-  }
-
-  /** To be written together with the record of what a held snapshot was taken for. */
-  used(id: SnapshotId): readonly Write[] {
-    const held = this.#held.get(id);
-    return held === undefined ? [] : [putOperation(this.#parts.operations.done(held))];
-  }
-
-  /** What a held snapshot was taken for is written, or is not going to be. */
-  release(id: SnapshotId): void {
-    this.#held.delete(id);
-  }
-
-  /** Removes one for good that was taken for something that failed. It is tried again later when it cannot be now. */
+  /** Removes one for good that was taken for something that failed. */
   async forget(snapshot: Recorded<Snapshot>, signal: AbortSignal): Promise<void> {
     const { records, trash, log } = this.#parts;
-    const held = this.#held.get(snapshot.value.id);
     try {
       const line = await records.findVolume(snapshot.value.volume);
-      if (held !== undefined) {
-        await this.#undo(snapshot, held, new Failure("aborted", "it is not needed"), signal);
-      } else if (line !== undefined) await trash.discard(line.value, snapshot, signal);
+      if (line !== undefined) await trash.discard(line.value, snapshot, signal);
     } catch (error) {
       log.warn("snapshot not taken back yet", { snapshot: snapshot.value.id, error });
     }
@@ -270,131 +211,5 @@ export class Snapshots {
       );
     }
     return this.#parts.trash.put(line.value, snapshot, signal);
-  }
-
-  /** Takes back a snapshot whose making was cut off. */
-  resumeCreate(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
-    return this.#parts.queue.run(operation.target, async () => {
-      const { records, operations } = this.#parts;
-      const { snapshot: id } = operation.about;
-      if (id !== undefined && this.#held.has(id)) return;
-      if ((await operations.find(operation.id))?.status.state !== "running") return;
-      const found = id && (await records.findSnapshot(operation.volume, id));
-      // What was not acknowledged may be of any instant: nobody waits for it.
-      const failure = new Failure("aborted", "the daemon was restarted meanwhile");
-      if (found?.value.status.state === "creating" || found?.value.status.state === "ready") {
-        await this.#undo(found, operation, failure, signal);
-      } else {
-        await records.write([putOperation(operations.failed(operation, failure))]);
-      }
-    });
-  }
-
-  async #take(
-    line: Recorded<Volume>,
-    request: SnapshotRequest,
-    consistency: Consistency,
-    driver: StorageDriver,
-    signal: AbortSignal,
-  ): Promise<Recorded<Snapshot>> {
-    const { records, operations, clock, random, events, log } = this.#parts;
-    const { value: volume } = line;
-    const snapshot: Snapshot = {
-      id: newId<SnapshotId>(clock, random),
-      volume: volume.id,
-      layer: newId<LayerId>(clock, random),
-      parent: volume.tip,
-      name: request.name ?? null,
-      message: request.message ?? "",
-      labels: parseLabels(request.labels ?? {}),
-      author: request.author,
-      createdAt: clock.now(),
-      cause: request.cause ?? "asked",
-      consistency,
-      group: request.group ?? null,
-      protection: null,
-      status: { state: "creating" },
-    };
-    const operation = operations.begin("snapshot.create", volume, { snapshot: snapshot.id });
-    const intent = [putSnapshot(snapshot), putOperation(operation)];
-    const recorded = records.write(intent, { unchanged: [line] });
-    return operations.underway.run(operation, signal, async (work) => {
-      work.expect(driver, volume.head);
-      const made = driver.snapshot(volume.head, snapshot.layer, work.signal, { ...work, recorded });
-      const begun = { value: snapshot, revision: await writtenIntent(recorded, made) };
-      try {
-        await made;
-        const ready: Snapshot = { ...snapshot, status: { state: "ready" } };
-        const held = ready.cause === "clone";
-        if (held) this.#held.set(ready.id, operation);
-        const written = await records.write(
-          [
-            putSnapshot(ready),
-            putVolume({ ...volume, tip: ready.id }),
-            ...(held ? [] : [putOperation(operations.done(operation))]),
-          ],
-          { unchanged: [line], unchangedSnapshots: [begun] },
-        );
-        events.emit({
-          type: "snapshot.created",
-          level: "info",
-          subject: volume.name,
-          message: `Snapshot "${volume.name}@${shortId(ready.id)}" was taken`,
-        });
-        return { value: ready, revision: written };
-      } catch (thrown) {
-        this.#held.delete(snapshot.id);
-        await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
-          log.warn("failed snapshot not taken back yet", { volume: volume.name, cause });
-        });
-        throw thrown;
-      }
-    });
-  }
-
-  /** When the write that shows it turns out to have happened after all, it stays. */
-  async #undo(
-    { value, revision }: Recorded<Snapshot>,
-    operation: VolumeOperation,
-    failure: Failure,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { records, operations, trash } = this.#parts;
-    const found = await records.findVolume(value.volume);
-    if (found === undefined) return;
-    const purge = operations.begin("snapshot.purge", found.value, { snapshot: value.id });
-    await records.write(
-      [
-        putSnapshot({ ...value, status: { state: "removing" } }),
-        putOperation(operations.failed(operation, failure)),
-        putOperation(purge),
-      ],
-      { unchangedSnapshots: [{ value, revision }] },
-    );
-    await trash.resumePurge(purge, signal);
-  }
-
-  async #consistency(
-    volume: Volume,
-    driver: StorageDriver,
-    { quiet }: SnapshotRequest,
-    signal: AbortSignal,
-  ): Promise<Consistency> {
-    const { layers, liveSnapshots } = driver.traits;
-    if (!layers) {
-      throw new Failure(
-        "failed_precondition",
-        `Cannot take a snapshot of volume "${volume.name}": the driver of pool "${volume.spec.pool}" keeps none`,
-      );
-    }
-    if (liveSnapshots === false) {
-      await this.#parts.mounts
-        .ensureUnused(volume, "snapshot", { askEngines: false }, signal)
-        .catch((thrown: unknown) => {
-          throw orStop(thrown, `lagan snapshot create ${volume.name} --stop`);
-        });
-    }
-    if (quiet !== undefined) return quiet === "stop" ? "stopped" : "paused";
-    return liveSnapshots === false ? "unused" : liveSnapshots;
   }
 }

@@ -115,7 +115,7 @@ export const HISTORY_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "snapshot-before-layer",
-    file: "src/services/snapshots.ts",
+    file: "src/services/snapshot-making.ts",
     before: "        await made;\n",
     after: "",
     breaks: "A snapshot is shown before the driver has it.",
@@ -123,7 +123,7 @@ export const HISTORY_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "snapshot-finished-not-undone",
-    file: "src/services/snapshots.ts",
+    file: "src/services/snapshot-making.ts",
     before: "        await this.#undo(found, operation, failure, signal);\n",
     after:
       '        const { operations } = this.#parts;\n        await records.write([\n          putSnapshot({ ...found.value, status: { state: "ready" } }),\n          putOperation(operations.done(operation)),\n        ]);\n',
@@ -176,9 +176,27 @@ export const HISTORY_MUTANTS: readonly Mutant[] = [
   {
     name: "temporary-snapshot-stays",
     file: "src/services/origins.ts",
-    before: "        await snapshots.forget(taken, signal);\n",
-    after: "        void signal;\n",
+    before: "      await this.#forget(taken, signal);\n",
+    after: "",
     breaks: "A clone of a volume that failed leaves the snapshot that was taken for it.",
+    tests: HISTORY,
+  },
+  {
+    name: "origin-of-another-forgotten",
+    file: "src/services/origins.ts",
+    before: "    if (isUsed || this.#starting.has(id) ||",
+    after: "    if ((isUsed && signal.aborted) ||",
+    breaks: "A clone that failed takes along the snapshot that another one has been made from.",
+    tests: HISTORY,
+  },
+  {
+    name: "origin-shown-early",
+    file: "src/services/snapshot-making.ts",
+    before: "          when: { unchanged: [line], unchangedSnapshots: [begun] },\n",
+    after:
+      "          when: { unchangedSnapshots: [{ value: snapshot, revision: await records.write([putSnapshot(snapshot)]) }] },\n",
+    breaks:
+      "What was taken for a clone is shown before the clone is recorded, and may be taken back.",
     tests: HISTORY,
   },
   {

@@ -1,6 +1,7 @@
 import type { Mutant } from "./mutant.ts";
 
 const VOLUMES = "src/services/volumes.ts";
+const MAKING = "src/services/volume-making.ts";
 const TRASH = "src/services/trash.ts";
 const MOUNTS = "src/services/mounts.ts";
 const RECONCILE = "src/services/reconcile.ts";
@@ -14,7 +15,7 @@ const DRIVER_TESTS = ["tests/conformance/driver-btrfs.test.ts"];
 export const VOLUME_MUTANTS: readonly Mutant[] = [
   {
     name: "ready-before-layer",
-    file: VOLUMES,
+    file: MAKING,
     before: "    await made;\n    await fill",
     after: "    await fill",
     breaks: "The record says ready before the layer is there.",
@@ -84,7 +85,7 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "undo-keeps-layer",
-    file: VOLUMES,
+    file: MAKING,
     before: "    await trash.resumePurge(purge, signal);\n",
     after: "    void trash;\n",
     breaks: "A creation that failed is not taken back before a chore does it.",
@@ -92,7 +93,7 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "undo-keeps-name",
-    file: VOLUMES,
+    file: MAKING,
     before: "        freeName(volume.name),\n",
     after: "",
     breaks: "A creation that failed keeps its name.",
@@ -106,7 +107,7 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "resume-of-an-old-record",
-    file: VOLUMES,
+    file: MAKING,
     before: "    await this.#parts.queue.run(operation.target, async () => {",
     after: "    await Promise.resolve().then(async () => {",
     breaks: "The chores carry on a creation beside the request that makes it.",

@@ -127,6 +127,54 @@ describe.each(["btrfs", "directory"] as const)("on driver %s", (driver) => {
       expect(first.value.spec.from).toBe(taken[0]?.value.id);
     });
 
+    it("keep what was taken for another one that failed, once they start from it", async () => {
+      const { services } = node;
+      const other = parseVolumeName("other");
+      const driver = services.pools.get(services.pools.names()[0] as never);
+      const { prepare } = driver;
+      let taken: Snapshot | undefined;
+      const prepareOnce: typeof prepare = async (layer, how, ...rest) => {
+        Object.assign(driver, { prepare });
+        await how.recorded;
+        taken = (await services.history.list(data))[0]?.value;
+        const from = onData(shortId((taken as Snapshot).id));
+        await services.volumes.create(other, { labels: {}, from }, signal);
+        throw new Failure("unavailable", `Injected: no ${layer}, ${rest.length}`);
+      };
+      Object.assign(driver, { prepare: prepareOnce });
+      await expect(
+        services.volumes.create(copy, { labels: {}, from: parseRef("data") }, signal),
+      ).rejects.toMatchObject({ code: "unavailable" });
+      const log = await services.history.log(other);
+      expect(log.map(({ snapshot }) => snapshot.value.id)).toEqual([taken?.id]);
+    });
+
+    it("never see what was taken for another one before that is recorded", async () => {
+      const other = parseVolumeName("other");
+      for (let nth = 1; nth < 100; nth++) {
+        const trial = new World(driver);
+        const { services } = await trial.boot();
+        await services.volumes.create(data, parseVolumeOptions(limit), signal);
+        trial.machine.crash();
+        const plain = trial.build();
+        await plain.node.start(signal);
+        trial.machine.crash();
+        const daemon = trial.build({ nth: plain.calls() + nth, when: "after" });
+        await daemon.node.start(signal);
+        const { volumes, history } = daemon.node.services;
+        const live = { labels: {}, from: parseRef("data") };
+        await volumes.create(copy, live, signal).catch(() => undefined);
+        if (daemon.hit() === undefined) return;
+        const shown = await history.list(data);
+        for (const { value } of shown) {
+          await volumes.create(other, { labels: {}, from: onData(shortId(value.id)) }, signal);
+        }
+        await daemon.node.reconcile.resume(signal);
+        expect(await history.list(data), `call ${nth}, ${daemon.hit()}`).toEqual(shown);
+      }
+      throw new Error("never ran to completion");
+    });
+
     it.runIf(limits)("that cannot be leave no snapshot behind", async () => {
       const options = { ...parseVolumeOptions({ size: "4M" }), from: parseRef("data") };
       world.machine.write(`${await pathOf(data)}/big`, 8 * 1024 ** 2);

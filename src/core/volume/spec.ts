@@ -21,7 +21,8 @@ export interface VolumePlan {
 
 /** What a new volume starts from. */
 export interface Origin {
-  readonly snapshot: Snapshot;
+  /** Null: it is not taken yet. */
+  readonly snapshot: Snapshot | null;
   /** Of the volume that the snapshot is of. */
   readonly spec: VolumeSpec;
 }
@@ -59,7 +60,7 @@ export function planVolume(
       uid: (origin?.spec ?? merged).uid ?? null,
       gid: (origin?.spec ?? merged).gid ?? null,
       mode: (origin?.spec ?? merged).mode ?? null,
-      from: origin?.snapshot.id ?? null,
+      from: origin?.snapshot?.id ?? null,
       ...imageOf(options, planted),
       ...((origin?.spec ?? options).block && { block: true }),
     },
