@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream, openSync } from "node:fs";
+import { createReadStream, fstatSync, openSync } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { Command } from "commander";
@@ -8,7 +8,7 @@ import { formatBytes } from "../core/size.ts";
 import { authorOf } from "./author.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./exit-code.ts";
-import { positionOf, unlessUnable, writtenTo } from "./own-file.ts";
+import { positionOf, standingStill, unlessUnable, writtenTo } from "./own-file.ts";
 import { collect, parsePairs } from "./pairs.ts";
 import { printable } from "./printable.ts";
 import { whileMoving, withProgress } from "./progress.ts";
@@ -41,17 +41,25 @@ export function exportCommand(context: Context): Command {
       const told = (pieces: AsyncIterable<Uint8Array>) =>
         withProgress(context, hashed(pieces, hash), null);
       const send = () => told(client.exportTar(ref, zstd === true ? { compress: "zstd" } : {}));
+      const into = (descriptor: number) => client.exportInto(ref, descriptor);
       const straight = async (descriptor: number): Promise<number | undefined> => {
-        const pieces =
-          zstd === true
-            ? undefined
-            : writtenTo(descriptor, () => client.exportInto(ref, descriptor));
+        if (zstd === true) return undefined;
+        const pieces = writtenTo(descriptor, () => into(descriptor));
         if (pieces === undefined) return undefined;
-        return await unlessUnable(descriptor, () => bytesOf(told(pieces)));
+        return await unlessUnable(standingStill(descriptor), () => bytesOf(told(pieces)));
+      };
+      const piped = async (): Promise<number | undefined> => {
+        if (zstd === true || !fstatSync(STANDARD_OUTPUT).isFIFO()) return undefined;
+        const { pipedFrom, toPipe } = await import("./own-pipe.ts");
+        const made = await pipedFrom(into);
+        if (made === undefined) return undefined;
+        return await unlessUnable(made.untouched, () => toPipe(STANDARD_OUTPUT, told(made.pieces)));
       };
       const bytes =
         output === undefined
-          ? ((await straight(STANDARD_OUTPUT)) ?? (await toStandardOutput(send())))
+          ? ((await straight(STANDARD_OUTPUT)) ??
+            (await piped()) ??
+            (await toStandardOutput(send())))
           : await toFile(output, async (file) => (await straight(file.fd)) ?? write(file, send()));
       context.err(`${printable(ref)}: ${formatBytes(bytes)}, sha256 ${hash.digest("hex")}\n`);
     });
@@ -142,7 +150,7 @@ export function importCommand(context: Context): Command {
       const straight =
         descriptor === undefined
           ? undefined
-          : await unlessUnable(descriptor, () =>
+          : await unlessUnable(standingStill(descriptor), () =>
               whileMoving(
                 context,
                 { position: () => positionOf(descriptor) ?? 0, totalBytes },

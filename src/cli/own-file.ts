@@ -1,14 +1,16 @@
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
-import { setImmediate, setTimeout } from "node:timers/promises";
+import { closeSync, fstatSync, openSync, read, readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
+import { promisify } from "node:util";
 import { Failure, type FailureCode } from "../core/failure.ts";
+import { readAhead } from "./read-ahead.ts";
+
+const readInto = promisify(read);
 
 /*
  * Open files of this process that the daemon writes or reads itself, so that no byte goes through a connection. Only on one
  * machine, and as root; everything else sends the bytes.
  */
 
-/** What is read at once. */
-const PIECE_BYTES = 256 * 1024;
 /** How often a file that does not grow is looked at, in milliseconds. */
 const LOOK_MS = 2;
 /** What a daemon says that cannot do it, or does not know it. */
@@ -37,7 +39,7 @@ export function positionOf(descriptor: number): number | undefined {
  */
 export function writtenTo(
   descriptor: number,
-  write: () => Promise<number>,
+  write: () => Promise<number | null>,
 ): AsyncGenerator<Uint8Array> | undefined {
   const from = positionOf(descriptor);
   if (from === undefined || from !== fstatSync(descriptor).size) return undefined;
@@ -52,9 +54,8 @@ export function writtenTo(
 async function* readBehind(
   reader: number,
   from: number,
-  writing: Promise<number>,
+  writing: Promise<number | null>,
 ): AsyncGenerator<Uint8Array> {
-  const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
   let ended = false;
   const over = writing.then(
     () => {
@@ -65,16 +66,21 @@ async function* readBehind(
     },
   );
   let at = from;
-  try {
+  const fill = async (piece: Uint8Array): Promise<number> => {
     for (;;) {
       const last = ended;
-      const length = readSync(reader, piece, 0, piece.length, at);
-      at += length;
-      if (length > 0) yield piece.subarray(0, length);
-      else if (last) break;
-      // The answer is heard only when the event loop has its turn.
-      await (length > 0 ? setImmediate() : Promise.race([over, setTimeout(LOOK_MS)]));
+      const ready = Math.min(fstatSync(reader).size - at, piece.length);
+      if (ready > 0) {
+        const { bytesRead } = await readInto(reader, piece, 0, ready, at);
+        at += bytesRead;
+        return bytesRead;
+      }
+      if (last) return 0;
+      await Promise.race([over, setTimeout(LOOK_MS)]);
     }
+  };
+  try {
+    yield* readAhead(fill);
   } finally {
     closeSync(reader);
   }
@@ -86,17 +92,21 @@ async function* readBehind(
   );
 }
 
-/** Does `work` with the file; undefined: the daemon cannot, and has not touched it. */
+/** Does `work` with a file or pipe of this process; undefined: the daemon cannot, and has not touched it. */
 export async function unlessUnable<T>(
-  descriptor: number,
+  untouched: () => boolean,
   work: () => Promise<T>,
 ): Promise<T | undefined> {
-  const from = positionOf(descriptor);
   try {
     return await work();
   } catch (thrown) {
-    const untouched = positionOf(descriptor) === from;
-    if (thrown instanceof Failure && CANNOT.has(thrown.code) && untouched) return undefined;
+    if (thrown instanceof Failure && CANNOT.has(thrown.code) && untouched()) return undefined;
     throw thrown;
   }
+}
+
+/** Tells whether a file still stands where it stands now. */
+export function standingStill(descriptor: number): () => boolean {
+  const from = positionOf(descriptor);
+  return () => positionOf(descriptor) === from;
 }

@@ -1,11 +1,15 @@
+import { fstat } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { pipeline, Readable } from "node:stream";
+import { promisify } from "node:util";
 import { constants, createZstdCompress } from "node:zlib";
 import { Failure } from "../core/failure.ts";
 import type { PackOptions } from "../core/ports/archive.ts";
 import { BoxedTar } from "./archive-box.ts";
 import { statDirectory } from "./archive-directory.ts";
 import { closeTheirs, makeChildPipe, readerOf } from "./pipe.ts";
+
+const statFile = promisify(fstat);
 
 /*
  * GNU tar 1.34 reads the tree: by descriptors relative to their directory and without following links, so that nothing
@@ -56,16 +60,17 @@ export async function packTreeInto(
   descriptor: number,
   { live = false }: Pick<PackOptions, "live">,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<number | null> {
   signal.throwIfAborted();
   await statDirectory("pack", directory);
+  const pipe = (await statFile(descriptor)).isFIFO();
   const begin = await positionOf(descriptor);
   const tar = startTar(directory, descriptor);
   const kill = () => tar.kill();
   signal.addEventListener("abort", kill, { once: true });
   try {
     await ensureWhole(tar, live, signal);
-    return (await positionOf(descriptor)) - begin;
+    return pipe ? null : (await positionOf(descriptor)) - begin;
   } finally {
     signal.removeEventListener("abort", kill);
     tar.kill();

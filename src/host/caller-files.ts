@@ -10,6 +10,8 @@ const readInto = promisify(read);
 
 /** What is read at once. */
 const PIECE_BYTES = 256 * 1024;
+/** What a pipe that is written to should hold. */
+const PIPE_BYTES = 1024 ** 2;
 /** How many pieces there are in turn: `CallerFile.content`. */
 const PIECES = 4;
 /** The bits of `open(2)`'s flags that say how a file is used. */
@@ -57,12 +59,17 @@ function connectionDescriptor(connection: object): number | undefined {
 
 /** @throws {Failure} when it cannot be used so. */
 async function checkFile(descriptor: number, use: "read" | "write"): Promise<void> {
-  if (!(await statFile(descriptor)).isFile()) throw refusal("it is no regular file");
+  const found = await statFile(descriptor);
+  const pipe = use === "write" && found.isFIFO();
+  if (!pipe && !found.isFile()) throw refusal("it is no regular file");
   const info = await readFile(`/proc/self/fdinfo/${descriptor}`, "utf8");
   const flags = Number.parseInt(/^flags:\t(\d+)$/m.exec(info)?.[1] ?? "", 8);
   const unwanted = use === "read" ? fs.O_WRONLY : fs.O_RDONLY;
   if ((flags & ACCESS_MODE) === unwanted) throw refusal(`it is not open to ${use}`);
-  if (use === "write" && (flags & fs.O_APPEND) !== 0) throw refusal("it is only appended to");
+  if (pipe) await syscallThreads.call("growPipe", descriptor, PIPE_BYTES);
+  else if (use === "write" && (flags & fs.O_APPEND) !== 0) {
+    throw refusal("it is only appended to");
+  }
 }
 
 class LentFile implements CallerFile {

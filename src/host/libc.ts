@@ -192,9 +192,13 @@ export function makePipe(capacityBytes: number): {
   const ends = Buffer.alloc(8);
   check(rawPipe(ends, O_CLOEXEC), "make", "a pipe");
   const [readFd, writeFd] = [ends.readInt32LE(0), ends.readInt32LE(4)];
-  // One that is smaller serves too: only root may have any size.
-  rawFcntl(writeFd, F_SETPIPE_SZ, capacityBytes);
+  growPipe(writeFd, capacityBytes);
   return { readFd, writeFd };
+}
+
+/** fcntl(2), F_SETPIPE_SZ. One that stays smaller serves too: only root may have any size. */
+export function growPipe(descriptor: number, capacityBytes: number): void {
+  rawFcntl(descriptor, F_SETPIPE_SZ, capacityBytes);
 }
 
 const SYS_FSOPEN = 430;

@@ -8,7 +8,7 @@ import { attempt } from "./libc.ts";
 
 export { applyLayer } from "./layer-apply.ts";
 export { listLayer, packLayer } from "./layer-read.ts";
-export { makePipe, renameNoReplace } from "./libc.ts";
+export { growPipe, makePipe, renameNoReplace } from "./libc.ts";
 export { takeFileOfPeer } from "./libc-peer.ts";
 export { findMountIn } from "./mount-in.ts";
 export {

@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
 import { hash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { open, readFile } from "node:fs/promises";
+import { promisify } from "node:util";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { Archive, Unpacked, UnpackOptions } from "../../src/core/ports/archive.ts";
@@ -82,6 +85,18 @@ export function archiveConformance(name: string, harness: ArchiveHarness): void 
         await expect(archive.packInto(rich, fd, {}, over)).rejects.toThrow("no more");
       },
     );
+
+    check("14 to a pipe it writes the same, and tells no number", async (given) => {
+      const { archive, empty } = given;
+      const rich = await given.makeRich();
+      const path = `${await empty()}/pipe`;
+      await promisify(execFile)("mkfifo", [path]);
+      const file = await open(path, "r+");
+      const piped = collect(createReadStream(path));
+      const bytes = await archive.packInto(rich, file.fd, {}, signal).finally(() => file.close());
+      expect(bytes).toBe(null);
+      expect(await piped).toEqual(await collect(archive.pack(rich, {}, signal)));
+    });
 
     for (const compress of [undefined, "zstd"] as const) {
       check(`1 everything goes both ways, ${compress ?? "plain"}`, async (given) => {

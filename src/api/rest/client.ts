@@ -309,11 +309,11 @@ export class RestClient {
   }
 
   /**
-   * Has the daemon write the archive to an open file of this process; resolves to how many bytes.
+   * Has the daemon write the archive to an open file or pipe of this process; resolves to how many bytes, null for a pipe.
    *
    * @param file A descriptor. @throws {Failure} `unimplemented`, or `invalid_argument` of an older daemon, when it cannot.
    */
-  async exportInto(ref: string, file: number): Promise<number> {
+  async exportInto(ref: string, file: number): Promise<number | null> {
     const [volume = "", at] = ref.split(/@(.*)/s);
     const answer = await this.#wire.send(
       ...(["POST", `${pathOf(volume)}/export`, { body: { at, file } }, 0] as const),

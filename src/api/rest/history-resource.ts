@@ -173,7 +173,7 @@ export interface ExportBody {
 
 /** What was written. */
 export interface WireExported {
-  readonly bytes: number;
+  readonly bytes: number | null;
 }
 
 /** What everything holds, from records. */

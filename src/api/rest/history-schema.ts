@@ -207,14 +207,14 @@ export const EXPORT_BODY: z.ZodType<ExportBody> = named(
       .optional()
       .describe("Name of a snapshot, or digits of its id; absent: as it is now"),
     file: FILE_NUMBER.describe(
-      "An open regular file of the client, by its number there, that the archive is written to",
+      "An open regular file or pipe of the client, by its number there, that the archive is written to",
     ),
   }),
 );
 export const EXPORTED: z.ZodType<WireExported> = named(
   "Exported",
   "An archive that was written.",
-  z.strictObject({ bytes: z.int().min(0) }),
+  z.strictObject({ bytes: bytes.nullable().describe("null: a pipe does not tell") }),
 );
 export const IMPORTED: z.ZodType<WireImported> = named(
   "Imported",

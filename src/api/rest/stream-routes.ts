@@ -86,7 +86,7 @@ function exportRoute({ services, archive, log }: NodeParts): Route {
 function exportIntoRoute({ services, archive, callerFiles }: NodeParts): Route {
   return route({
     ...{ method: "POST", path: `${ONE}/export`, untimed: true },
-    does: "Writes a snapshot or volume as tar to an open file of the client, which must be root's and on this machine.",
+    does: "Writes a snapshot or volume as tar to an open file or pipe of the client, which must be root's and on this machine.",
     ...{ query: NO_QUERY, body: EXPORT_BODY, answers: { 200: EXPORTED } },
     fails: [
       ...["not_found", "failed_precondition", "unavailable", "data_loss", "aborted"],

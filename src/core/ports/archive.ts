@@ -58,8 +58,8 @@ export interface Archive {
    */
   pack(directory: string, options: PackOptions, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /**
-   * The same bytes, plain, written to an open file of this process from where it stands; resolves to how many they are. The file
-   * stays open, and is not flushed; after a failure it holds a part.
+   * The same bytes, plain, written to an open file of this process from where it stands, or to a pipe; resolves to how many they are,
+   * null for a pipe. The file stays open, and is not flushed; after a failure it holds a part.
    *
    * 14. Who reads the file meanwhile finds it growing.
    */
@@ -68,7 +68,7 @@ export interface Archive {
     descriptor: number,
     options: Pick<PackOptions, "live">,
     signal: AbortSignal,
-  ): Promise<number>;
+  ): Promise<number | null>;
   /**
    * Unpacks a tar, plain or compressed by zstd or gzip, into `directory`, which is there and empty. Durable when it resolves;
    * after a failure `directory` holds a part: the caller throws it away.
