@@ -1,3 +1,4 @@
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Background } from "./background.ts";
 import { eventually, type Outcome } from "./command.ts";
@@ -10,7 +11,7 @@ export interface LagandOptions {
   readonly config?: string;
   /** Where it puts its plugin socket; a recorder takes the place that Docker knows. */
   readonly pluginDirectory?: string;
-  /** Gets its plugin socket from {@link Lagand.hold}, as systemd would hand it over. */
+  /** Gets the sockets for engines from {@link Lagand.hold}, as systemd would hand them over. */
   readonly activated?: boolean;
   /** More arguments. */
   readonly args?: readonly string[];
@@ -32,6 +33,10 @@ export const DIRECTORY_POOL = "pools:\n  default:\n    driver: directory\n";
 /** A pool on btrfs in a sparse file; it limits sizes. */
 export const BTRFS_POOL = "pools:\n  default:\n    driver: btrfs\n    size: 512M\n";
 
+/** Sockets that a test can hold, by the names that systemd's units give them. */
+const HOLDABLE = ["docker-plugin", "snapshots"] as const;
+type Holdable = (typeof HOLDABLE)[number];
+
 /** The lagand of a machine. */
 export class Lagand {
   /** Its REST socket. */
@@ -40,7 +45,7 @@ export class Lagand {
   readonly #program: { readonly entry: string; readonly engineAddress: string };
   #process: Background | undefined;
   #options: LagandOptions = {};
-  #held: HeldSocket | undefined;
+  readonly #held = new Map<Holdable, HeldSocket>();
 
   constructor(
     namespace: Namespace,
@@ -87,11 +92,11 @@ export class Lagand {
     const namespace = this.#namespace;
     const config = await namespace.write("lagan.yaml", options.config ?? DIRECTORY_POOL);
     const argv = [...(options.prefix ?? []), ...this.#argv(config, options.args)];
-    const held = options.activated ? this.hold() : undefined;
-    this.#process = new Background(namespace.enter(held === undefined ? argv : activated(argv)), {
+    const held = options.activated ? HOLDABLE.map((name) => this.hold(name)) : [];
+    this.#process = new Background(namespace.enter(held.length === 0 ? argv : activated(argv)), {
       env: { ...namespace.env, ...NODE_ENVIRONMENT, ...options.env },
       logFile: namespace.path("lagand.log"),
-      inherited: held === undefined ? [] : [held.descriptor],
+      inherited: held.map(({ descriptor }) => descriptor),
     });
   }
 
@@ -147,9 +152,16 @@ export class Lagand {
   }
 
   /** The plugin socket, listening without a daemon from now on; a lagand that is started `activated` takes it over. */
-  hold(): HeldSocket {
-    this.#held ??= new HeldSocket(this.#namespace.inside(`${PLUGIN_DIRECTORY}/lagan.sock`));
-    return this.#held;
+  hold(name: Holdable = "docker-plugin"): HeldSocket {
+    const held = this.#held.get(name) ?? new HeldSocket(this.#pathOf(name));
+    this.#held.set(name, held);
+    return held;
+  }
+
+  #pathOf(name: Holdable): string {
+    if (name === "docker-plugin") return this.#namespace.inside(`${PLUGIN_DIRECTORY}/lagan.sock`);
+    mkdirSync(this.#namespace.path("run"), { recursive: true });
+    return this.#namespace.path("run/snapshots.sock");
   }
 
   /** Ends it in order. */
@@ -190,16 +202,16 @@ export class Lagand {
     return this.#process?.logTail() ?? "";
   }
 
-  /** Gives the held socket up. The process is the machine's to end. */
+  /** Gives the held sockets up. The process is the machine's to end. */
   async close(): Promise<void> {
     await this.kill();
-    this.#held?.close();
-    this.#held = undefined;
+    for (const held of this.#held.values()) held.close();
+    this.#held.clear();
   }
 }
 
-/** What systemd sets for a service with a socket (sd_listen_fds(3)); the pid is known only inside. */
+/** What systemd sets for a service with sockets (sd_listen_fds(3)); the pid is known only inside. */
 function activated(argv: readonly string[]): readonly string[] {
-  const script = 'export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=docker-plugin; exec "$@"';
+  const script = `export LISTEN_PID=$$ LISTEN_FDS=${HOLDABLE.length} LISTEN_FDNAMES=${HOLDABLE.join(":")}; exec "$@"`;
   return ["sh", "-c", script, "activated", ...argv];
 }
