@@ -2,7 +2,7 @@ import { closeSync, constants as fs, fstat, read } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { Failure } from "../core/failure.ts";
-import type { CallerFile, CallerFiles } from "../core/ports/caller-files.ts";
+import type { CallerFile, CallerFiles, MeantFile } from "../core/ports/caller-files.ts";
 import { syscallThreads } from "./syscall-threads.ts";
 
 const statFile = promisify(fstat);
@@ -22,11 +22,12 @@ export const hostCallerFiles: CallerFiles = { take };
 
 async function take(
   connection: object,
-  number: number,
+  { number, inode }: MeantFile,
   use: "read" | "write",
 ): Promise<CallerFile> {
   const descriptor = await takeDescriptor(connection, number);
   try {
+    await checkInode(descriptor, inode);
     await checkFile(descriptor, use);
     return new LentFile(descriptor);
   } catch (thrown) {
@@ -55,6 +56,12 @@ function connectionDescriptor(connection: object): number | undefined {
   };
   const descriptor = destroyed === true ? undefined : handle?.fd;
   return descriptor === undefined || descriptor < 0 ? undefined : descriptor;
+}
+
+/** @throws {Failure} when it is another than the caller means. */
+async function checkInode(descriptor: number, meant: string | undefined): Promise<void> {
+  const { dev, ino } = await statFile(descriptor, { bigint: true });
+  if (`${dev}:${ino}` !== meant) throw refusal("something passes the connection on");
 }
 
 /** @throws {Failure} when it cannot be used so. */

@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   closeSync,
   constants,
+  fstatSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -16,6 +17,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import type { MeantFile } from "../../src/core/ports/caller-files.ts";
 import { hostCallerFiles } from "../../src/host/caller-files.ts";
 import { collect } from "./archive.ts";
 
@@ -64,6 +66,11 @@ function file(flags: number, content = ""): number {
   return descriptor;
 }
 
+function meant(number: number): MeantFile {
+  const { dev, ino } = fstatSync(number, { bigint: true });
+  return { number, inode: `${dev}:${ino}` };
+}
+
 const descriptors = () => readdirSync("/proc/self/fd").length;
 const REFUSED = { code: "unimplemented" };
 
@@ -71,12 +78,12 @@ it("1 what is lent is the very file that the caller has open, with its place in 
   const socket = await accepted();
   const ours = file(constants.O_RDWR, "0123456789");
   readSync(ours, Buffer.alloc(4));
-  const lent = await hostCallerFiles.take(socket, ours, "read");
+  const lent = await hostCallerFiles.take(socket, meant(ours), "read");
   expect(lent.descriptor).not.toBe(ours);
   expect((await collect(lent.content())).toString()).toBe("456789");
   lent.close();
   lent.close();
-  const writable = await hostCallerFiles.take(socket, ours, "write");
+  const writable = await hostCallerFiles.take(socket, meant(ours), "write");
   writeSync(writable.descriptor, "more");
   writable.close();
   expect(readFileSync(join(directory, "file"), "utf8")).toBe("0123456789more");
@@ -86,7 +93,7 @@ it("1 content of many pieces comes whole, also when its reader takes a copy late
   const content = Buffer.alloc(3_000_001, "abcdefghijk");
   const ours = file(constants.O_RDONLY);
   writeFileSync(join(directory, "file"), content);
-  const lent = await hostCallerFiles.take(await accepted(), ours, "read");
+  const lent = await hostCallerFiles.take(await accepted(), meant(ours), "read");
   const held: Uint8Array[] = [];
   const copies: Buffer[] = [];
   for await (const piece of lent.content()) {
@@ -107,7 +114,7 @@ it("1 a file that the caller cannot use so is refused", async () => {
     [constants.O_WRONLY | constants.O_APPEND, "write"],
   ] as const) {
     const ours = file(flags);
-    await expect(hostCallerFiles.take(socket, ours, use)).rejects.toMatchObject(REFUSED);
+    await expect(hostCallerFiles.take(socket, meant(ours), use)).rejects.toMatchObject(REFUSED);
     closeSync(opened.pop() as number);
   }
   expect(descriptors()).toBe(before);
@@ -118,9 +125,40 @@ it("2 what is no regular file is refused, and a number that is none", async () =
   for (const name of ["/dev/null", directory]) {
     const ours = openSync(name, constants.O_RDONLY);
     opened.push(ours);
-    await expect(hostCallerFiles.take(socket, ours, "read")).rejects.toMatchObject(REFUSED);
+    await expect(hostCallerFiles.take(socket, meant(ours), "read")).rejects.toMatchObject(REFUSED);
   }
-  await expect(hostCallerFiles.take(socket, 1_000_000, "read")).rejects.toMatchObject(REFUSED);
+  await expect(
+    hostCallerFiles.take(socket, { number: 1_000_000, inode: "1:1" }, "read"),
+  ).rejects.toMatchObject(REFUSED);
+});
+
+it("2 a pipe is lent to write to, and not to read from", async () => {
+  const socket = await accepted();
+  const name = join(directory, "pipe");
+  execFileSync("mkfifo", [name]);
+  const ours = openSync(name, constants.O_RDWR);
+  opened.push(ours);
+  await expect(hostCallerFiles.take(socket, meant(ours), "read")).rejects.toMatchObject(REFUSED);
+  const lent = await hostCallerFiles.take(socket, meant(ours), "write");
+  // More than it holds when it is new.
+  const content = Buffer.alloc(500_000, "abcdefghijk");
+  expect(writeSync(lent.descriptor, content)).toBe(content.length);
+  lent.close();
+  const read = Buffer.alloc(content.length);
+  expect(readSync(ours, read)).toBe(content.length);
+  expect(read.equals(content)).toBe(true);
+});
+
+it("3 another file of that number than the caller means is not touched", async () => {
+  const socket = await accepted();
+  const ours = file(constants.O_RDWR, "x");
+  const { inode } = meant(ours);
+  const before = descriptors();
+  for (const other of [`${inode}1`, undefined]) {
+    const taking = hostCallerFiles.take(socket, { number: ours, inode: other }, "write");
+    await expect(taking).rejects.toMatchObject(REFUSED);
+  }
+  expect(descriptors()).toBe(before);
 });
 
 it("2 a process that is not root's lends nothing", async () => {
@@ -130,21 +168,21 @@ it("2 a process that is not root's lends nothing", async () => {
   child = spawn(process.execPath, ["-e", script], { stdio: "ignore" });
   const [socket] = (await coming) as [Socket];
   sockets.push(socket);
-  await expect(hostCallerFiles.take(socket, 0, "read")).rejects.toMatchObject({
+  await expect(hostCallerFiles.take(socket, meant(0), "read")).rejects.toMatchObject({
     ...REFUSED,
     message: expect.stringMatching(/^Cannot use the caller's own file: .*not permitted/),
   });
 });
 
-it("3 a connection from elsewhere, or one that has gone, has no files", async () => {
+it("4 a connection from elsewhere, or one that has gone, has no files", async () => {
   const socket = await accepted();
   const ours = file(constants.O_RDONLY, "x");
   socket.destroy();
-  await expect(hostCallerFiles.take(socket, ours, "read")).rejects.toMatchObject(REFUSED);
+  await expect(hostCallerFiles.take(socket, meant(ours), "read")).rejects.toMatchObject(REFUSED);
   server.close();
   server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as { readonly port: number };
   const far = await accepted({ port });
-  await expect(hostCallerFiles.take(far, ours, "read")).rejects.toMatchObject(REFUSED);
+  await expect(hostCallerFiles.take(far, meant(ours), "read")).rejects.toMatchObject(REFUSED);
 });

@@ -7,7 +7,7 @@ import { RestClient } from "../../src/api/rest/client.ts";
 import { eventually } from "./command.ts";
 import { DIRECTORY_POOL } from "./lagand.ts";
 import { Machine } from "./machine.ts";
-import { volumeNames } from "./rest-caller.ts";
+import { rest, volumeNames } from "./rest-caller.ts";
 import { callPlugin } from "./unix-http.ts";
 
 /* Archives and comparisons as users make them: the command, the daemon, real trees. */
@@ -118,8 +118,13 @@ it("the daemon writes to and reads from a file of a client of root's, and refuse
   await expect(client.exportInto("data", reading.fd)).rejects.toMatchObject({
     code: "unimplemented",
   });
-  const again = client.importTar("other", none, { ...asked, file: 1_000_000 });
+  await using directory = await open(machine.path());
+  const again = client.importTar("other", none, { ...asked, file: directory.fd });
   await expect(again).rejects.toMatchObject({ code: "unimplemented" });
+  // As a program that passes the connection on would be asked.
+  const body = { file: file.fd, inode: "1:1" };
+  const answer = await rest(machine.lagand, "POST", "/v1/volumes/data/export", body);
+  expect([answer.status, (await file.stat()).size]).toEqual([501, bytes]);
   expect(await volumeNames(machine.lagand)).toEqual(["copy", "data"]);
 });
 

@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { Failure } from "../../core/failure.ts";
 import { quote } from "../../core/name.ts";
 import type {
@@ -316,7 +317,12 @@ export class RestClient {
   async exportInto(ref: string, file: number): Promise<number | null> {
     const [volume = "", at] = ref.split(/@(.*)/s);
     const answer = await this.#wire.send(
-      ...(["POST", `${pathOf(volume)}/export`, { body: { at, file } }, 0] as const),
+      ...([
+        "POST",
+        `${pathOf(volume)}/export`,
+        { body: { at, file, inode: inodeOf(file) } },
+        0,
+      ] as const),
     );
     await ensureOk(answer);
     const { bytes } = JSON.parse(await readText(answer)) as WireExported;
@@ -337,6 +343,7 @@ export class RestClient {
   ): Promise<WireImported> {
     const query = {
       file: options.file === undefined ? undefined : String(options.file),
+      inode: options.file === undefined ? undefined : inodeOf(options.file),
       option: Object.entries(options.options).map(([key, value]) => `${key}=${value}`),
       devices: String(options.devices),
       author: options.author,
@@ -372,6 +379,12 @@ export class RestClient {
 
 function pathOf(volume: string): string {
   return `/v1/volumes/${encodeURIComponent(volume)}`;
+}
+
+/** Of an open file: its number alone means another one to whoever passes the connection on. */
+function inodeOf(descriptor: number): string {
+  const { dev, ino } = fstatSync(descriptor, { bigint: true });
+  return `${dev}:${ino}`;
 }
 
 function pointOf(volume: string, snapshot: string): string {

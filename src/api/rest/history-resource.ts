@@ -169,6 +169,7 @@ export interface WireImported {
 export interface ExportBody {
   readonly at?: string | undefined;
   readonly file: number;
+  readonly inode: string;
 }
 
 /** What was written. */

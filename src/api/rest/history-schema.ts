@@ -198,6 +198,11 @@ export const FILE_NUMBER: z.ZodType<number> = z
   .int(fileNumbers)
   .min(0, fileNumbers)
   .max(2 ** 31 - 1, fileNumbers);
+/** Which file a number means, also when something passes the connection on. */
+export const FILE_INODE: z.ZodType<string> = z
+  .string()
+  .regex(/^\d{1,20}:\d{1,20}$/, "give DEVICE:INODE")
+  .describe("DEVICE:INODE of that file, as the client sees them");
 export const EXPORT_BODY: z.ZodType<ExportBody> = named(
   "WriteExport",
   "Asks for an archive in a file that the client has open.",
@@ -209,6 +214,7 @@ export const EXPORT_BODY: z.ZodType<ExportBody> = named(
     file: FILE_NUMBER.describe(
       "An open regular file or pipe of the client, by its number there, that the archive is written to",
     ),
+    inode: FILE_INODE,
   }),
 );
 export const EXPORTED: z.ZodType<WireExported> = named(

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { FILE_NUMBER } from "./history-schema.ts";
+import { FILE_INODE, FILE_NUMBER } from "./history-schema.ts";
 import { PAGE_SIZE, PAGE_SIZE_LIMIT } from "./schema.ts";
 
 /** Which page of a listing. */
@@ -39,6 +39,7 @@ export interface ImportQuery {
   readonly devices?: boolean | undefined;
   readonly author?: string | undefined;
   readonly file?: number | undefined;
+  readonly inode?: string | undefined;
 }
 
 /** A whole number in a query, where everything comes as text. */
@@ -106,6 +107,7 @@ export const IMPORT_QUERY: z.ZodType<ImportQuery> = z.strictObject({
     .describe(
       "An open file of the client, by its number there, that the archive is read from instead of the body; 501: it cannot be, so send it",
     ),
+  inode: FILE_INODE.optional(),
 });
 /** For routes that take none. */
 export const NO_QUERY: z.ZodType<Readonly<Record<string, never>>> = z.strictObject({});

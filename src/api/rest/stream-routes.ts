@@ -93,11 +93,11 @@ function exportIntoRoute({ services, archive, callerFiles }: NodeParts): Route {
       ...["unimplemented", "resource_exhausted", "permission_denied", "cancelled"],
     ] as const,
     work: async (request, signal) => {
-      const { at, file: number } = request.body;
+      const { at, file: number, inode } = request.body;
       const name = nameIn(request);
       const tree = await treeOf(services, at === undefined ? name : pointOf(name, at));
       const ended = AbortSignal.any([signal, request.gone]);
-      const file = await callerFiles.take(request.connection, number, "write");
+      const file = await callerFiles.take(request.connection, { number, inode }, "write");
       try {
         const { live } = tree;
         const pack = (path: string) => archive.packInto(path, file.descriptor, { live }, ended);
@@ -122,7 +122,7 @@ function importRoute({ services, archive, callerFiles }: NodeParts): Route {
     ] as const,
     work: async (request, signal) => {
       const name = parseVolumeName(request.params["name"] ?? "");
-      const { option = [], devices = false, author: asks, file: number } = request.query;
+      const { option = [], devices = false, author: asks, file: number, inode } = request.query;
       const options = parseVolumeOptions(Object.fromEntries(option.map(pairOf)));
       if (options.from !== undefined) {
         throw new Failure(
@@ -136,7 +136,7 @@ function importRoute({ services, archive, callerFiles }: NodeParts): Route {
       const file =
         number === undefined
           ? undefined
-          : await callerFiles.take(request.connection, number, "read");
+          : await callerFiles.take(request.connection, { number, inode }, "read");
       let unpacked: Unpacked | undefined;
       const unpack = async ({ head, spec }: Volume, cancelled: AbortSignal): Promise<void> => {
         const ended = AbortSignal.any([cancelled, request.gone]);

@@ -1,3 +1,11 @@
+/** Which file a caller means. */
+export interface MeantFile {
+  /** How the process at the other end knows it. */
+  readonly number: number;
+  /** `DEVICE:INODE`, as that process sees it. Absent: it is none that could be had. */
+  readonly inode?: string | undefined;
+}
+
 /** A file that a process on this machine has open, and lends. */
 export interface CallerFile {
   /** The daemon's own descriptor of it, with the caller's position. */
@@ -19,13 +27,14 @@ export interface CallerFile {
  *    which the process does not have: one that cannot be written to is not written to.
  * 2. Only regular files, to write to also pipes, and only of processes of root: others could start a program with more rights than their own, and name a
  *    file of that.
- * 3. `unimplemented`: it cannot be had, whatever the reason; the bytes are to be sent by the connection.
+ * 3. What passes a connection on (`ssh -L`, `socat`) is not the caller: the file must be the one that the caller means.
+ * 4. `unimplemented`: it cannot be had, whatever the reason; the bytes are to be sent by the connection.
  */
 export interface CallerFiles {
   /**
    * @param connection The connection's end on our side, a socket.
-   * @param number How the process at the other end knows the file.
+   * @param file Which one.
    * @param use What for. `write`: not one that is only appended to.
    */
-  take(connection: object, number: number, use: "read" | "write"): Promise<CallerFile>;
+  take(connection: object, file: MeantFile, use: "read" | "write"): Promise<CallerFile>;
 }
