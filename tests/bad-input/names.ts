@@ -119,7 +119,7 @@ export const BAD_OPTIONS: readonly (readonly [
   says: string,
 ])[] = [
   ["colour", "red", "invalid_argument", "it is unknown; allowed are size, pool"],
-  ["branch", "dev", "invalid_argument", "then use VOLUME@BRANCH"],
+  ["branch", "dev", "invalid_argument", "VOLUME@BRANCH"],
   ["Size", "1G", "invalid_argument", "it is unknown"],
   ["size ", "1G", "invalid_argument", "it is unknown"],
   ["", "", "invalid_argument", "it is unknown"],

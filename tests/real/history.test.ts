@@ -101,6 +101,15 @@ describe.concurrent.each(Object.keys(POOLS) as (keyof typeof POOLS)[])(
         "true",
       );
       expect(refused.stderr).toContain("lagan branch create data prod");
+      const branch = (from: string) =>
+        host.docker(
+          ...["volume", "create", "-d", "lagan", "-o", "branch=prod", "-o", `from=${from}`],
+          "data@prod",
+        );
+      expect(await branch("data@absent")).toMatchObject({ code: 1 });
+      expect(await branch("data@dev")).toMatchObject({ code: 0 });
+      expect(await run("data@prod", "cat /v/file")).toBe("other");
+      expect(await host.mustLagan("branch", "ls", "data")).toContain("data@prod");
       expect(await host.mustDocker("volume", "ls", "-q")).toContain("data@dev");
       await host.mustDocker("volume", "create", "-d", "lagan", "-o", "from=data@dev", "t2");
       expect(await run("t2", "cat /v/file")).toBe("other");

@@ -8,8 +8,18 @@ it.each([
   ["from docker run", '{"Name":"data","Opts":null}', undefined],
   ["from Podman", '{"Name":"data"}', undefined],
 ])("reads a creation %s", (_, body, sizeBytes) => {
-  const { name, options } = parseCreate(body);
-  expect([name, options.sizeBytes]).toEqual(["data", sizeBytes]);
+  expect(parseCreate(body)).toMatchObject({
+    ...{ kind: "volume", name: "data" },
+    options: sizeBytes === undefined ? {} : { sizeBytes },
+  });
+});
+
+it("takes a branch for one, and makes it only when it is asked to", () => {
+  const branch = { kind: "branch", name: "data@dev", of: "data", branch: "dev" };
+  expect(parseCreate('{"Name":"data@dev"}')).toEqual({ ...branch, make: false });
+  const asked = { Name: "data@dev", Opts: { branch: "dev", from: "data@before" } };
+  const from = { volume: "data", at: "before" };
+  expect(parseCreate(JSON.stringify(asked))).toEqual({ ...branch, make: true, from });
 });
 
 it.each([

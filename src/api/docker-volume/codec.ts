@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Failure } from "../../core/failure.ts";
-import { parseLineName } from "../../core/history/ref.ts";
-import { shortId } from "../../core/history/snapshot.ts";
+import { parseLineName, type Ref } from "../../core/history/ref.ts";
+import { type PointName, parsePointName, shortId } from "../../core/history/snapshot.ts";
 import { parseVolumeName, type VolumeName } from "../../core/name.ts";
 import { formatBytes } from "../../core/size.ts";
 import { parseVolumeOptions, type VolumeOptions } from "../../core/volume/options.ts";
@@ -35,13 +35,49 @@ export function parseNamed(body: string): VolumeName {
   return parseName(parsePluginBody(NAMED, body).Name);
 }
 
-/** A creation request. @throws {Failure} as {@link parseNamed}, and for its options. */
-export function parseCreate(body: string): {
-  readonly name: VolumeName;
-  readonly options: VolumeOptions;
-} {
+/** What a creation asks for: a volume, or a branch that is to be there, or (`make`) to be made. */
+export type Creation =
+  | { readonly kind: "volume"; readonly name: VolumeName; readonly options: VolumeOptions }
+  | {
+      readonly kind: "branch";
+      readonly name: VolumeName;
+      readonly of: VolumeName;
+      readonly branch: PointName;
+      readonly make: boolean;
+      readonly from?: Ref;
+    };
+
+/**
+ * A creation request. `-o branch=dev` with the name `data@dev` makes a branch; without it nobody makes one by a slip of
+ * the finger in `docker run -v`.
+ *
+ * @throws {Failure} as {@link parseNamed}, and for its options.
+ */
+export function parseCreate(body: string): Creation {
   const { Name, Opts } = parsePluginBody(CREATE, body);
-  return { name: parseName(Name), options: parseVolumeOptions(Opts ?? {}) };
+  const { branch: asked, ...others } = Opts ?? {};
+  const name = parseName(Name);
+  const make = asked !== undefined;
+  const [of = "", at] = name.split("@");
+  if (at === undefined && !make) {
+    return { kind: "volume", name, options: parseVolumeOptions(others) };
+  }
+  const branch = parsePointName(asked ?? at ?? "", "branch");
+  const refuse = (why: string): Failure =>
+    new Failure("invalid_argument", `Cannot create "${name}": ${why}`);
+  if (branch !== at) {
+    throw refuse(
+      `a branch is named VOLUME@BRANCH; use: docker volume create -d lagan -o branch=${branch} ${of}@${branch}`,
+    );
+  }
+  const surplus = Object.keys(others).filter((key) => key !== "from");
+  const { from } = parseVolumeOptions(others);
+  if (surplus.length > 0) {
+    throw refuse(
+      `a branch takes no option ${surplus.join(", ")}: it is in all but its content as the volume is; allowed are branch, from`,
+    );
+  }
+  return { kind: "branch", name, of: parseVolumeName(of), branch, make, ...(from && { from }) };
 }
 
 /** A Mount or Unmount request. @throws {Failure} as {@link parseNamed}. */

@@ -1,9 +1,15 @@
 import { Failure } from "../../core/failure.ts";
-import type { VolumeName } from "../../core/name.ts";
 import type { Volume } from "../../core/volume/volume.ts";
 import type { Services } from "../../services/services.ts";
 import type { PluginRoute } from "../shared/docker-plugin.ts";
-import { formatVolume, parseCreate, parseMount, parseNamed, type VolumeFacts } from "./codec.ts";
+import {
+  type Creation,
+  formatVolume,
+  parseCreate,
+  parseMount,
+  parseNamed,
+  type VolumeFacts,
+} from "./codec.ts";
 
 /** What the routes need. */
 export interface DoorOptions {
@@ -23,9 +29,9 @@ export function volumeRoutes({ services }: DoorOptions): Readonly<Record<string,
   return {
     "/VolumeDriver.Capabilities": async () => ({ Capabilities: { Scope: "local" } }),
     "/VolumeDriver.Create": async (body, signal) => {
-      const { name, options } = parseCreate(body);
-      if (name.includes("@")) await ensureBranch(services, name);
-      else await volumes.create(name, options, signal, { author: "docker" });
+      const asked = parseCreate(body);
+      if (asked.kind === "branch") await ensureBranch(services, asked, signal);
+      else await volumes.create(asked.name, asked.options, signal, { author: "docker" });
       return { Err: "" };
     },
     "/VolumeDriver.Get": async (body, signal) => {
@@ -69,12 +75,20 @@ export function volumeRoutes({ services }: DoorOptions): Readonly<Record<string,
 }
 
 /** `docker run -v data@dev:/d` asks for a volume that it does not know: a branch is made on purpose only. */
-async function ensureBranch({ volumes }: Services, name: VolumeName): Promise<void> {
-  if ((await volumes.find(name)) !== undefined) return;
-  const [volume, branch] = name.split("@");
+async function ensureBranch(
+  { volumes, branches }: Services,
+  { name, of, branch, make, from }: Creation & { readonly kind: "branch" },
+  signal: AbortSignal,
+): Promise<void> {
+  const isThere = (await volumes.find(name)) !== undefined;
+  if (isThere && from === undefined) return;
+  if (make || isThere) {
+    await branches.create(of, branch, { ...(from && { from }), author: "docker" }, signal);
+    return;
+  }
   throw new Failure(
     "not_found",
-    `Cannot use "${name}": there is no such branch; to make it: lagan branch create ${volume} ${branch} (a snapshot is used through a branch or a clone of it: --from ${volume}@SNAPSHOT)`,
+    `Cannot use "${name}": there is no such branch; to make it: lagan branch create ${of} ${branch}, or: docker volume create -d lagan -o branch=${branch} ${name} (a snapshot is used through a branch or a clone of it: --from ${of}@SNAPSHOT)`,
   );
 }
 

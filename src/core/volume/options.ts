@@ -116,7 +116,7 @@ function parseOption(key: string, value: string): Omit<VolumeOptions, "labels"> 
     case "branch":
       throw new Failure(
         "invalid_argument",
-        'Cannot use option "branch": a branch is used by its name: make it by "lagan branch create VOLUME BRANCH", then use VOLUME@BRANCH wherever a volume can be',
+        'Cannot use option "branch": a branch is used by its name: make it by "lagan branch create VOLUME BRANCH" (for Docker: -o branch=BRANCH with the name VOLUME@BRANCH), then use VOLUME@BRANCH wherever a volume can be',
       );
     default:
       throw new Failure(
