@@ -7,10 +7,10 @@ import { Containerd, writeImage } from "./containerd.ts";
 import { Cri } from "./cri.ts";
 import { busyboxRoot } from "./images.ts";
 import { Machine } from "./machine.ts";
+import { Nuisance, Registry } from "./registry.ts";
 
 /* containerd's CRI plugin, asked as a kubelet asks it, with our snapshotter for pods and images. Pods on the host's network: no CNI. */
 
-const APP = "lagan.test/app:1";
 const PAUSE = "lagan.test/pause:1";
 const COMMITTED = 3;
 const WRITTEN_BYTES = 8 << 20;
@@ -23,15 +23,27 @@ describe.each(["overlay", "btrfs, size: 2G"])("containerd's CRI plugin on %s", (
   const pod = { id: "", name: "pod" };
   let container = "";
 
-  const importImage = (name: string, ...options: readonly string[]) =>
-    containerd.must(...["-n", "k8s.io", "images", "import", ...options], machine.path(name));
+  let registry: Registry;
+  /** What containerd asks the registry for. */
+  let asked: Nuisance;
+  let app = "";
+  const layersIn = async () =>
+    (await machine.mustLagan("layer", "ls", "--quiet")).split("\n").filter(Boolean).length;
+  const committed = async () => (await door.list()).filter(({ kind }) => kind === COMMITTED);
+  const blobs = () => asked.asked.filter((path) => path.includes("/blobs/"));
 
   beforeAll(async () => {
     machine = await Machine.create();
     const root = await busyboxRoot(machine.path("layers/0"));
     await mkdir(machine.path("layers/1/data"), { recursive: true });
     await writeFile(machine.path("layers/1/data/file"), "of the image\n");
-    await writeImage(machine.path(), "app", [root, machine.path("layers/1")]);
+    const archive = await writeImage(machine.path(), "app", [root, machine.path("layers/1")]);
+    await mkdir(machine.path("layout"));
+    await machine.must("tar", "-xf", archive, "-C", machine.path("layout"));
+    registry = await Registry.start(machine.path("registry"));
+    await registry.push(machine.path("layout"), "app:1");
+    asked = await Nuisance.start(registry.host);
+    app = `${asked.host}/app:1`;
     await writeImage(machine.path(), "pause", [root], ["sleep", "1000000"]);
     const disk = await machine.mountDisk("disk");
     await machine.lagand.start({
@@ -47,24 +59,49 @@ describe.each(["overlay", "btrfs, size: 2G"])("containerd's CRI plugin on %s", (
     cri.close();
     door.close();
     await containerd.stop();
+    await asked[Symbol.asyncDispose]();
+    await registry[Symbol.asyncDispose]();
     await machine[Symbol.asyncDispose]();
   });
 
-  it("knows images that are imported, and unpacks the pod's own by itself", async () => {
-    await importImage("app.tar", "--snapshotter", "lagan");
-    await importImage("pause.tar", "--no-unpack");
-    const known = await eventually("both are known", async () => {
-      const images = await cri.images();
-      return images.has(APP) && images.has(PAUSE) && images;
-    });
-    expect(known.get(APP)).toBeGreaterThan(0);
+  it("pulls an image into layers of ours; for another namespace, these are taken again", async () => {
+    await cri.pull(app);
+    expect((await cri.images()).get(app)).toBeGreaterThan(0);
+    expect(await committed()).toHaveLength(2);
+    // The configuration and two layers.
+    expect(new Set(blobs()).size).toBe(3);
+    const pull = ["images", "pull", "--plain-http", "--snapshotter", "lagan", app];
+    await containerd.must("-n", "other", ...pull);
+    expect(await committed()).toHaveLength(4);
+    await eventually("each is kept once", async () => (await layersIn()) === 2);
+    await containerd.must("-n", "other", "images", "rm", "--sync", app);
+    expect(await committed()).toHaveLength(2);
+    await cri.removeImage(app);
+    expect(await committed()).toEqual([]);
+  });
+
+  it("does not bring layers that lagan image import has brought", async () => {
+    await machine.mustLagan("image", "import", machine.path("app.tar"));
+    asked.asked.length = 0;
+    await cri.pull(app);
+    expect(await committed()).toHaveLength(2);
+    // The configuration alone.
+    expect(new Set(blobs()).size).toBe(1);
+    await machine.mustLagan("image", "rm", "lagan.test/app:1");
+    expect(await layersIn()).toBe(2);
+  });
+
+  it("unpacks the pod's own image by itself", async () => {
+    const pause = ["images", "import", "--no-unpack", machine.path("pause.tar")];
+    await containerd.must("-n", "k8s.io", ...pause);
+    await eventually("it is known", async () => (await cri.images()).has(PAUSE));
     pod.id = await cri.runPod(pod.name);
-    expect((await door.list()).filter(({ kind }) => kind === COMMITTED)).toHaveLength(3);
+    expect(await committed()).toHaveLength(3);
   });
 
   it("runs a container of a pod on a layer of ours, and commands in it", async () => {
     const command = ["sleep", "1000000"];
-    container = await cri.runContainer(pod, { name: "app", image: APP, command });
+    container = await cri.runContainer(pod, { name: "app", image: app, command });
     expect(await cri.exec(container, "cat", "/data/file")).toBe("of the image");
     const write = `dd if=/dev/urandom of=/data/own bs=1M count=${WRITTEN_BYTES >> 20} && rm /data/file && sync`;
     await cri.exec(container, "sh", "-c", write);
@@ -101,15 +138,14 @@ describe.each(["overlay", "btrfs, size: 2G"])("containerd's CRI plugin on %s", (
   it("a container that is made again has the image's content, and nothing of the one before", async () => {
     await cri.removeContainer(container);
     const command = ["sleep", "1000000"];
-    container = await cri.runContainer(pod, { name: "again", image: APP, command });
+    container = await cri.runContainer(pod, { name: "again", image: app, command });
     expect(await cri.exec(container, "ls", "/data")).toBe("file");
   });
 
   it("leaves nothing of ours when pods and images are removed", async () => {
     await cri.removePod(pod.id);
-    for (const image of [APP, PAUSE]) await cri.removeImage(image);
+    for (const image of [app, PAUSE]) await cri.removeImage(image);
     await eventually("no snapshot is left", async () => (await door.list()).length === 0);
-    const layers = () => machine.mustLagan("layer", "ls", "--quiet");
-    await eventually("no layer is left", async () => (await layers()) === "");
+    await eventually("no layer is left", async () => (await layersIn()) === 0);
   });
 });

@@ -70,6 +70,11 @@ export class Cri {
     return new Map(images.map((image) => [image.text(2), image.number(4)]));
   }
 
+  /** Brings an image from a registry. */
+  async pull(name: string): Promise<void> {
+    await this.#call(IMAGES, "PullImage", { 1: { 1: name } });
+  }
+
   async removeImage(name: string): Promise<void> {
     await this.#call(IMAGES, "RemoveImage", { 1: { 1: name } });
   }
