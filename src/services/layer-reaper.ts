@@ -74,7 +74,7 @@ export class LayerReaper {
   }
 
   async #reap(signal: AbortSignal): Promise<void> {
-    const { index, clock, log } = this.#parts;
+    const { records, index, clock, log } = this.#parts;
     const stuck = new Set<LayerId>();
     let gone: KeptLayer[] = [];
     // In one sweep goes what was idle when it began, and what that stood on.
@@ -88,6 +88,11 @@ export class LayerReaper {
         sweep = { releases: index.releases };
         layer ??= index.findIdle(stuck, sweep.releases);
         if (layer === undefined) return;
+      }
+      if (records.unsettled) {
+        // No power cut is to bring back the hold of a layer that is gone.
+        await records.settle();
+        continue;
       }
       const startedAt = clock.monotonic();
       try {

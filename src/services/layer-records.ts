@@ -2,7 +2,7 @@ import { Failure } from "../core/failure.ts";
 import type { LayerId } from "../core/id.ts";
 import type { Holder, KeptLayer } from "../core/layer/hold.ts";
 import type { Log } from "../core/ports/log.ts";
-import type { Store, Write } from "../core/ports/store.ts";
+import type { Store, TxnHow, Write } from "../core/ports/store.ts";
 
 /*
  * Keys. Invariants, kept by every transaction of the layer store:
@@ -28,6 +28,9 @@ export interface HoldRecord {
 export class LayerRecords {
   readonly #store: Store;
   readonly #log: Log;
+  /** How many writes were to be durable soon, and how many of them surely are. */
+  #soon = 0;
+  #settled = 0;
 
   constructor(store: Store, log: Log) {
     this.#store = store;
@@ -47,8 +50,21 @@ export class LayerRecords {
   }
 
   /** @throws {Failure} what the store says; `unknown` and `unavailable` leave open whether it was written. */
-  async write(writes: readonly Write[]): Promise<void> {
-    await this.#store.txn([], writes);
+  async write(writes: readonly Write[], how: TxnHow = {}): Promise<void> {
+    if (how.durable === "soon") this.#soon++;
+    const soon = this.#soon;
+    await this.#store.txn([], writes, how);
+    if (how.durable !== "soon") this.#settled = soon;
+  }
+
+  /** True while a power cut may take back what was written. */
+  get unsettled(): boolean {
+    return this.#soon > this.#settled;
+  }
+
+  /** No power cut takes back what was written before. @throws {Failure} as {@link write}. */
+  settle(): Promise<void> {
+    return this.write([]);
   }
 
   async #list<T>(prefix: string): Promise<readonly T[]> {

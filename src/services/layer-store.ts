@@ -12,7 +12,7 @@ import type { PoolName } from "../core/name.ts";
 import type { Clock } from "../core/ports/clock.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { LayerMount, LayerUsage } from "../core/ports/storage-driver.ts";
-import type { Write } from "../core/ports/store.ts";
+import type { TxnHow, Write } from "../core/ports/store.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { LayerHome } from "./layer-home.ts";
 import type { LayerIndex } from "./layer-index.ts";
@@ -160,13 +160,17 @@ export class LayerStore {
     });
   }
 
-  /** The holder holds nothing any more, at once; absent is success. What nobody needs then goes later. */
-  release(holder: Holder): Promise<void> {
+  /**
+   * The holder holds nothing any more, at once; absent is success. What nobody needs then goes later.
+   *
+   * @param how `durable: "soon"`: for who releases again what a power cut brings back. It comes back whole, or not at all.
+   */
+  release(holder: Holder, how?: TxnHow): Promise<void> {
     const { index, reaper } = this.#parts;
     return this.#change([holder], async () => {
       const found = index.find(holder);
       if (found === undefined) return;
-      await this.#write([dropHold(found.number)]);
+      await this.#write([dropHold(found.number)], how);
       index.dropHold(holder);
       reaper.kick();
     });
@@ -344,10 +348,10 @@ export class LayerStore {
     return locked();
   }
 
-  async #write(writes: readonly Write[]): Promise<void> {
+  async #write(writes: readonly Write[], how?: TxnHow): Promise<void> {
     const { records, repair } = this.#parts;
     try {
-      await records.write(writes);
+      await records.write(writes, how);
     } catch (thrown) {
       repair.doubt();
       throw thrown;

@@ -53,4 +53,12 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     breaks: "A file that was linked to another has only its own name in the layer.",
     tests: TESTS,
   },
+  {
+    name: "releases-come-back-alone",
+    file: "src/services/layer-reaper.ts",
+    before: "        await records.settle();\n        continue;\n",
+    after: "",
+    breaks: "A power cut brings back a snapshot that containerd removed, without its content.",
+    tests: ["tests/scenario/layer-store-crashes.test.ts"],
+  },
 ];

@@ -70,6 +70,16 @@ const STORIES: Readonly<Record<string, Story>> = {
     },
     outcomes: { undone: "image committed 0, one active 1", done: "image committed 0" },
   },
+  "release that is durable soon, and reap": {
+    before: async ({ services: { layerStore } }) => {
+      await prepare(layerStore, "one", await image(layerStore));
+    },
+    act: async ({ services: { layerStore } }) => {
+      await layerStore.release(held("one"), { durable: "soon" });
+      await layerStore.reap(signal);
+    },
+    outcomes: { undone: "image committed 0, one active 1", done: "image committed 0" },
+  },
 };
 
 /** Records and pool agree, once the reaper has been: every layer is held or stood on, and there. */

@@ -91,7 +91,9 @@ export class Snapshotter {
   /** @throws {Failure} `not_found`, `failed_precondition` when it is a parent. */
   async remove(key: string): Promise<void> {
     const { parent } = this.stat(key);
-    await this.#family.removing(key, () => this.#store.release(holderOf(key)));
+    // The collector removes again whatever it finds listed and does not know.
+    const how = { durable: "soon" } as const;
+    await this.#family.removing(key, () => this.#store.release(holderOf(key), how));
     this.#family.gone(key, parent);
   }
 
