@@ -1,5 +1,5 @@
 import { Failure } from "../core/failure.ts";
-import { pickSnapshot, type Ref } from "../core/history/ref.ts";
+import { formatRef, pickSnapshot, type Ref } from "../core/history/ref.ts";
 import type { Snapshot } from "../core/history/snapshot.ts";
 import type { VolumeId } from "../core/id.ts";
 import { lastMade } from "../core/last-made.ts";
@@ -36,10 +36,27 @@ export class History {
     }
     const volume = await this.line(ref.volume);
     const family = await this.family(rootOf(volume.value));
-    const ready = await this.snapshotsOf(family);
-    const snapshot = pickSnapshot(ref, ready, ({ value }) => value);
+    const snapshot = await this.#pick(ref, family);
     const line = family.find(({ value }) => value.id === snapshot.value.volume) ?? volume;
     return { line, snapshot };
+  }
+
+  async #pick(ref: Ref, family: readonly Recorded<Volume>[]): Promise<Recorded<Snapshot>> {
+    const pick = (some: readonly Recorded<Snapshot>[]) =>
+      pickSnapshot(ref, some, ({ value }) => value);
+    const ready = await this.snapshotsOf(family);
+    try {
+      return pick(ready);
+    } catch (thrown) {
+      const lines = new Set(family.map(({ value }) => value.id));
+      const unready = (await this.#records.listSnapshots()).filter(
+        ({ value }) => value.status.state === "creating" && lines.has(value.volume),
+      );
+      if (unready.some((one) => isPicked(() => pick([one])))) {
+        throw stillMade("snapshot", formatRef(ref));
+      }
+      throw thrown;
+    }
   }
 
   /** Ready ones of one volume or branch, oldest first. @throws {Failure} `not_found`. */
@@ -93,6 +110,7 @@ export class History {
   async line(name: VolumeName): Promise<Recorded<Volume>> {
     const found = await this.#records.findVolumeByName(name);
     if (found?.value.status.state === "ready") return found;
+    if (found !== undefined) throw stillMade("volume", name);
     throw new Failure("not_found", `Cannot find volume "${name}": it does not exist`);
   }
 
@@ -133,6 +151,23 @@ function join(
     const line = lines.get(snapshot.value.volume);
     return line !== undefined && isReady(snapshot) ? [{ line, snapshot }] : [];
   });
+}
+
+/** Of what may have been acknowledged before a power cut nobody says that it is not there. */
+function stillMade(what: string, name: string): Failure {
+  return new Failure(
+    "unavailable",
+    `Cannot use ${what} "${name}" yet: it is being made; try again`,
+  );
+}
+
+function isPicked(pick: () => unknown): boolean {
+  try {
+    pick();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isReady({ value }: Recorded<Snapshot>): boolean {

@@ -170,8 +170,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
       await pools.openAll(settings.pools, signal);
       await layerStore.open(signal);
       await images.open();
-      await reconcile.resume(signal);
-      await reconcile.report(signal);
+      await reconcile.start(signal);
     },
   };
 }

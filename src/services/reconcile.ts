@@ -65,6 +65,13 @@ export class Reconcile {
     this.#parts = parts;
   }
 
+  /** For the start of the daemon: {@link resume} and {@link report}. */
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#parts.volumeMaking.inherit();
+    await this.resume(signal);
+    await this.report(signal);
+  }
+
   /**
    * Carries on every running operation. One that fails stays running and is tried again by the next call. What copies
    * or removes a large tree goes on when this has waited for it for a while: nobody else has to.
@@ -88,8 +95,10 @@ export class Reconcile {
 
   async #resumeAll(signal: AbortSignal): Promise<void> {
     const { operations, log } = this.#parts;
-    for (const operation of await operations.list()) {
-      if (operation.status.state !== "running") continue;
+    const running = (await operations.list()).filter(({ status }) => status.state === "running");
+    // What may have been acknowledged comes first: the others may take long.
+    const first = running.filter(({ verb }) => verb === "snapshot.create");
+    for (const operation of new Set([...first, ...running])) {
       try {
         await this.#resume(operation, signal);
       } catch (thrown) {

@@ -5,7 +5,7 @@ import { lastMade } from "../core/last-made.ts";
 import type { PoolName, ProfileName, VolumeName } from "../core/name.ts";
 import type { Operation } from "../core/operation/operation.ts";
 import type { PoolRecord } from "../core/pool/pool.ts";
-import type { Compare, Store, StoreEntry, TxnResult, Write } from "../core/ports/store.ts";
+import type { Compare, Store, StoreEntry, TxnHow, TxnResult, Write } from "../core/ports/store.ts";
 import type { QuietRecord } from "../core/quiet/quiet-record.ts";
 import type { Attachment } from "../core/volume/attachment.ts";
 import type { ProfileRecord } from "../core/volume/profile.ts";
@@ -148,13 +148,13 @@ export class Records {
 
   /**
    * Makes `writes` if every record in `unchanged` and `unchangedSnapshots` is as it was read, and every name in
-   * `free` is still free.
+   * `free` is still free. Only what `Reconcile` makes again after a power cut may be durable `soon` (see `Store`, 16).
    *
    * @throws {Failure} `aborted` when somebody else was faster; nothing is changed, and the caller may read again.
    */
   async write(
     writes: readonly Write[],
-    when: Unchanged & { readonly free?: readonly VolumeName[] } = {},
+    when: Unchanged & TxnHow & { readonly free?: readonly VolumeName[] } = {},
   ): Promise<number> {
     const compares: Compare[] = [
       ...(when.unchanged ?? []).map((volume) => ({
@@ -167,7 +167,7 @@ export class Records {
       })),
       ...(when.free ?? []).map((name) => ({ key: NAMES + name, modRevision: 0 })),
     ];
-    const result = await this.#txn(compares, writes);
+    const result = await this.#txn(compares, writes, { durable: when.durable });
     if (!result.succeeded) {
       throw new Failure("aborted", "Cannot change the volume: it was changed meanwhile; try again");
     }
@@ -175,8 +175,12 @@ export class Records {
   }
 
   /** Resolves when the listings have what it wrote. */
-  async #txn(compares: readonly Compare[], writes: readonly Write[]): Promise<TxnResult> {
-    const txn = this.#store.txn(compares, writes);
+  async #txn(
+    compares: readonly Compare[],
+    writes: readonly Write[],
+    how: TxnHow,
+  ): Promise<TxnResult> {
+    const txn = this.#store.txn(compares, writes, how);
     const change = txn.then(
       ({ succeeded, revision }) => (succeeded ? revision : undefined),
       (thrown: unknown) => {

@@ -246,6 +246,7 @@ export class Restores {
     const shown: Snapshot = { ...kept.value, status: { state: "ready" } };
     await records.write([putSnapshot(shown), putOperation(operations.done(operation))], {
       unchangedSnapshots: [kept],
+      durable: "soon",
     });
     return shown;
   }

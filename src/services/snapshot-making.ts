@@ -11,7 +11,7 @@ import type { Write } from "../core/ports/store.ts";
 import { parseLabels } from "../core/volume/options.ts";
 import type { Volume, VolumeSpec } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
-import type { History } from "./history.ts";
+import { type History, rootOf } from "./history.ts";
 import { writtenIntent } from "./intent.ts";
 import type { KeyedQueue } from "./keyed-queue.ts";
 import type { Mounts } from "./mounts.ts";
@@ -57,6 +57,8 @@ export interface Unshown {
 /** How snapshots come to be: the record of the intent, the layer, the record that shows it. */
 export class SnapshotMaking {
   readonly #parts: SnapshotMakingParts;
+  /** Those of which this daemon has said that they failed, and that are not taken back yet. */
+  readonly #failed = new Set<SnapshotId>();
 
   constructor(parts: SnapshotMakingParts) {
     this.#parts = parts;
@@ -69,7 +71,8 @@ export class SnapshotMaking {
     signal: AbortSignal,
   ): Promise<Recorded<Snapshot>> {
     const write = async ({ snapshot, writes, when }: Unshown): Promise<Recorded<Snapshot>> => {
-      return { value: snapshot, revision: await this.#parts.records.write(writes, when) };
+      const how = { ...when, durable: "soon" } as const;
+      return { value: snapshot, revision: await this.#parts.records.write(writes, how) };
     };
     return this.takeFor(line, request, write, signal);
   }
@@ -95,21 +98,68 @@ export class SnapshotMaking {
     });
   }
 
-  /** Takes back a snapshot whose making was cut off. */
-  resume(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
-    return this.#parts.queue.run(operation.target, async () => {
-      const { records, operations } = this.#parts;
-      const { snapshot: id } = operation.about;
-      if ((await operations.find(operation.id))?.status.state !== "running") return;
-      const found = id && (await records.findSnapshot(operation.volume, id));
-      // What was not acknowledged may be of any instant: nobody waits for it.
-      const failure = new Failure("aborted", "the daemon was restarted meanwhile");
-      if (found?.value.status.state === "creating") {
-        await this.#undo(found, operation, failure, signal);
-      } else {
-        await records.write([putOperation(operations.failed(operation, failure))]);
-      }
-    });
+  /** Shows a snapshot whose making was cut off when its layer is there, as it may have been acknowledged; else takes it back. */
+  async resume(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
+    const { records, operations, queue } = this.#parts;
+    if (operations.underway.has(operation.id)) return;
+    const line = await records.findVolume(operation.volume);
+    const work = () => queue.run(operation.target, () => this.#resume(operation, signal));
+    // Nobody takes its name meanwhile.
+    await (line === undefined ? work() : queue.run(`history/${rootOf(line.value)}`, work));
+  }
+
+  async #resume(operation: VolumeOperation, signal: AbortSignal): Promise<void> {
+    const { records, operations } = this.#parts;
+    const { snapshot: id } = operation.about;
+    if ((await operations.find(operation.id))?.status.state !== "running") return;
+    const line = await records.findVolume(operation.volume);
+    const found = id && (await records.findSnapshot(operation.volume, id));
+    const failure = new Failure("aborted", "the daemon was restarted meanwhile");
+    if (line === undefined || found?.value.status.state !== "creating") {
+      await records.write([putOperation(operations.failed(operation, failure))]);
+    } else if (await this.#mayBeAcknowledged(line.value, found.value, signal)) {
+      await this.#show(line, found, operation);
+    } else {
+      // It may be of any instant: nobody waits for it.
+      await this.#undo(found, operation, failure, signal);
+    }
+  }
+
+  /** One that was taken for something is shown together with that, and has no use without it. */
+  async #mayBeAcknowledged(
+    { spec, status }: Volume,
+    { id, layer, cause }: Snapshot,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (cause === "clone" || status.state === "removing" || this.#failed.has(id)) return false;
+    const layers = await this.#parts.pools.get(spec.pool).list(signal);
+    return layers.some((one) => one.id === layer);
+  }
+
+  async #show(
+    line: Recorded<Volume>,
+    found: Recorded<Snapshot>,
+    operation: VolumeOperation,
+  ): Promise<void> {
+    const { records, history, operations } = this.#parts;
+    const { value: draft } = found;
+    // Only when it was not acknowledged can another have got its name, or a place in the history, before this.
+    const family = await history.family(rootOf(line.value));
+    const names = [
+      ...family.map(({ value }) => value.branch?.name),
+      ...(await history.snapshotsOf(family)).map(({ value }) => value.name),
+    ];
+    const name = draft.name !== null && names.includes(draft.name) ? null : draft.name;
+    const snapshot: Snapshot = { ...draft, name, status: { state: "ready" } };
+    const tip = line.value.tip === draft.parent ? snapshot.id : line.value.tip;
+    await records.write(
+      [
+        ...[putSnapshot(snapshot), putVolume({ ...line.value, tip })],
+        putOperation(operations.done(operation)),
+      ],
+      { unchanged: [line], unchangedSnapshots: [found], durable: "soon" },
+    );
+    this.#tellTaken(line.value, snapshot);
   }
 
   /** What a snapshot of a volume would be worth now. @throws {Failure} as {@link takeFor}. */
@@ -164,7 +214,7 @@ export class SnapshotMaking {
     use: (unshown: Unshown) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    const { records, operations, events, log } = this.#parts;
+    const { records, operations, log } = this.#parts;
     const { value: volume } = line;
     const operation = operations.begin("snapshot.create", volume, { snapshot: draft.id });
     const intent = [putSnapshot(draft), putOperation(operation)];
@@ -182,17 +232,22 @@ export class SnapshotMaking {
           writes: [putSnapshot(snapshot), tip, putOperation(operations.done(operation))],
           when: { unchanged: [line], unchangedSnapshots: [begun] },
         });
-        events.emit({
-          ...{ type: "snapshot.created", level: "info", subject: volume.name },
-          message: `Snapshot "${volume.name}@${shortId(snapshot.id)}" was taken`,
-        });
+        this.#tellTaken(volume, snapshot);
         return used;
       } catch (thrown) {
+        this.#failed.add(draft.id);
         await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
           log.warn("failed snapshot not taken back yet", { volume: volume.name, cause });
         });
         throw thrown;
       }
+    });
+  }
+
+  #tellTaken({ name }: Volume, { id }: Snapshot): void {
+    this.#parts.events.emit({
+      ...{ type: "snapshot.created", level: "info", subject: name },
+      message: `Snapshot "${name}@${shortId(id)}" was taken`,
     });
   }
 
@@ -215,6 +270,7 @@ export class SnapshotMaking {
       ],
       { unchangedSnapshots: [begun] },
     );
+    this.#failed.delete(begun.value.id);
     await trash.resumePurge(purge, signal);
   }
 }

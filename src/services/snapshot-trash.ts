@@ -200,6 +200,7 @@ export class SnapshotTrash {
       }
       await records.write([dropSnapshot(found.value), putOperation(operations.done(operation))], {
         unchangedSnapshots: [found],
+        durable: "soon",
       });
       events.emit({
         type: "snapshot.removed",

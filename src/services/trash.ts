@@ -191,7 +191,10 @@ export class Trash {
       await records.write(some.map(({ value }) => dropSnapshot(value)));
     }
     const ended = [operation, ...cutOff].map((one) => putOperation(operations.done(one)));
-    await records.write([dropVolume(volume.id), ...ended], { unchanged: [found] });
+    await records.write([dropVolume(volume.id), ...ended], {
+      unchanged: [found],
+      durable: "soon",
+    });
     events.emit({
       type: "volume.removed",
       level: "info",

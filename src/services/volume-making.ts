@@ -26,7 +26,6 @@ import {
   type Records,
 } from "./records.ts";
 import type { Trash } from "./trash.ts";
-import type { Work } from "./underway.ts";
 import type { Content, CreateContext } from "./volume-requests.ts";
 import { ensurePoolCan, exists, tooSmallFor } from "./volume-rules.ts";
 
@@ -50,9 +49,34 @@ interface VolumeMakingParts {
 /** How volumes come to be: the record of the intent, the layer, the record that shows it. */
 export class VolumeMaking {
   readonly #parts: VolumeMakingParts;
+  /** Creations that an earlier daemon has begun, and may have acknowledged. */
+  readonly #inherited = new Set<VolumeId>();
 
   constructor(parts: VolumeMakingParts) {
     this.#parts = parts;
+  }
+
+  /** Looks for what an earlier daemon left, before anything is begun. */
+  async inherit(): Promise<void> {
+    for (const { verb, volume, status } of await this.#parts.operations.list()) {
+      if (verb !== "volume.create" || volume === null || status.state !== "running") continue;
+      this.#inherited.add(volume);
+    }
+  }
+
+  /**
+   * True of a volume that may have been acknowledged: it is ready, or its creation by an earlier daemon goes on as soon as
+   * its pool is up. What is filled is acknowledged only when nothing can take it any more.
+   */
+  isThere({ id, status }: Volume): boolean {
+    return status.state === "ready" || (status.state === "creating" && this.#inherited.has(id));
+  }
+
+  /** Those that are there and not ready yet. */
+  async listInherited(): Promise<readonly Recorded<Volume>[]> {
+    if (this.#inherited.size === 0) return [];
+    const all = await this.#parts.records.listVolumes();
+    return all.filter(({ value }) => value.status.state !== "ready" && this.isThere(value));
   }
 
   /** @throws {Failure} as {@link Volumes.create}. */
@@ -88,7 +112,7 @@ export class VolumeMaking {
         const differences = listDifferences(found.value, plan.spec);
         if (differences.length > 0) throw exists(name, differences);
         if (found.value.status.state === "ready") return found;
-        return this.#carryOn(found.value, signal);
+        return this.carryOn(found.value, signal);
       }
       ensurePoolCan(name, plan.spec, pools);
       const { fill, author = "unknown" } = context;
@@ -129,6 +153,10 @@ export class VolumeMaking {
       // Read in here: the request that began it may have been taking it back while this waited.
       const found = await this.#parts.records.findVolume(operation.volume);
       if (found?.value.status.state !== "creating") return;
+      if (await this.#isMade(found.value, operation, signal)) {
+        await this.#finish(found, Promise.resolve(), operation, signal);
+        return;
+      }
       const imported = operation.verb === "volume.import";
       const origin = imported ? undefined : await this.#parts.origins.find(found.value);
       if (origin === undefined) {
@@ -141,7 +169,12 @@ export class VolumeMaking {
     });
   }
 
-  async #carryOn(volume: Volume, signal: AbortSignal): Promise<Recorded<Volume>> {
+  /**
+   * The same for a volume that is needed now; called in the lane of its name.
+   *
+   * @throws {Failure} as {@link create}; `unavailable` while its pool is not up.
+   */
+  async carryOn(volume: Volume, signal: AbortSignal): Promise<Recorded<Volume>> {
     const running = (await this.#parts.operations.listOf(volume.id)).find(
       ({ status }) => status.state === "running",
     );
@@ -152,6 +185,9 @@ export class VolumeMaking {
         `Cannot create volume "${volume.name}": it just changed; try again`,
       );
     }
+    if (await this.#isMade(found.value, running, signal)) {
+      return this.#finish(found, Promise.resolve(), running, signal);
+    }
     const imported = running.verb === "volume.import";
     const origin = imported ? undefined : await this.#parts.origins.find(found.value);
     if (origin === undefined) {
@@ -161,6 +197,17 @@ export class VolumeMaking {
       );
     }
     return this.#resumed(found, origin, running, signal);
+  }
+
+  /** Then it may have been acknowledged, and even been written to: whatever comes, it is not taken back. */
+  async #isMade(
+    { head, spec }: Volume,
+    { verb }: VolumeOperation,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (verb !== "volume.create") return false;
+    const layers = await this.#parts.pools.get(spec.pool).list(signal);
+    return layers.some(({ id }) => id === head);
   }
 
   /** As {@link #finish}, of a creation that was cut off; it stays begun unless somebody cancels it. */
@@ -174,7 +221,7 @@ export class VolumeMaking {
     return operations.underway.run(operation, signal, async (work) => {
       try {
         const made = prepareVolume(pools.get(begun.value.spec.pool), begun.value, origin, work);
-        return await this.#finish(begun, made, operation, work);
+        return await this.#finish(begun, made, operation, work.signal);
       } catch (thrown) {
         const failure = Failure.from(thrown);
         if (failure.code === "cancelled") await this.#undo(begun, operation, failure, signal);
@@ -207,7 +254,7 @@ export class VolumeMaking {
           : recorded.then(() => seed.plant(volume, work));
       const begun = { value: volume, revision: await writtenIntent(recorded, made) };
       try {
-        return await this.#finish(begun, made, operation, work, content);
+        return await this.#finish(begun, made, operation, work.signal, content);
       } catch (thrown) {
         await this.#undo(begun, operation, Failure.from(thrown), signal).catch((cause: unknown) => {
           const { name } = volume;
@@ -224,7 +271,7 @@ export class VolumeMaking {
     begun: Recorded<Volume>,
     made: Promise<void>,
     operation: VolumeOperation,
-    { signal }: Work,
+    signal: AbortSignal,
     { fill }: Content = {},
   ): Promise<Recorded<Volume>> {
     const { records, operations, events } = this.#parts;
@@ -234,8 +281,10 @@ export class VolumeMaking {
     const ready: Volume = { ...volume, status: { state: "ready" } };
     const revision = await records.write(
       [putVolume(ready), putOperation(operations.done(operation))],
-      { unchanged: [begun] },
+      // What it was filled from is not there to fill it again.
+      { unchanged: [begun], durable: operation.verb === "volume.create" ? "soon" : "now" },
     );
+    this.#inherited.delete(volume.id);
     events.emit({
       ...{ type: "volume.created", level: "info", subject: volume.name },
       message: `Volume "${volume.name}" was created in pool "${volume.spec.pool}"`,

@@ -36,10 +36,13 @@ export class Volumes {
     this.#parts = parts;
   }
 
-  /** The ready volume of this name, or undefined. From the store alone. */
+  /**
+   * The volume of this name, or undefined. From the store alone. It is ready, but for one whose creation a crash cut off
+   * after it may have been acknowledged: that is `creating` until its pool is up.
+   */
   async find(name: VolumeName): Promise<Recorded<Volume> | undefined> {
     const found = await this.#parts.records.findVolumeByName(name);
-    return found?.value.status.state === "ready" ? found : undefined;
+    return found !== undefined && this.#parts.making.isThere(found.value) ? found : undefined;
   }
 
   /** @throws {Failure} `not_found`. */
@@ -57,12 +60,17 @@ export class Volumes {
    * @throws {Failure} `not_found`; what `work` throws.
    */
   use<T>(name: VolumeName, work: (volume: Volume) => Promise<T>): Promise<T> {
-    return this.#parts.queue.run(name, async () => work((await this.get(name)).value));
+    const { signal } = new AbortController();
+    return this.#parts.queue.run(name, async () => work((await this.#getMade(name, signal)).value));
   }
 
-  /** Every ready volume, by name. Answered from the store alone. */
-  list(): Promise<readonly Recorded<Volume>[]> {
-    return this.#parts.records.listReadyVolumes();
+  /** Every volume that {@link find} finds, by name. Answered from the store alone. */
+  async list(): Promise<readonly Recorded<Volume>[]> {
+    const { records, making } = this.#parts;
+    const ready = await records.listReadyVolumes();
+    const more = await making.listInherited();
+    if (more.length === 0) return ready;
+    return [...ready, ...more].sort((a, b) => (a.value.name < b.value.name ? -1 : 1));
   }
 
   /**
@@ -96,7 +104,7 @@ export class Volumes {
     ifRevision?: number,
   ): Promise<Recorded<Volume>> {
     return this.#parts.queue.run(name, async () => {
-      const found = await this.get(name);
+      const found = await this.#getMade(name, signal);
       ensureRevision(found, ifRevision);
       const { records, events, clock } = this.#parts;
       const renamed = change.name !== undefined && change.name !== name;
@@ -138,7 +146,7 @@ export class Volumes {
    */
   remove(name: VolumeName, options: RemoveOptions, signal: AbortSignal): Promise<Recorded<Volume>> {
     return this.#parts.queue.run(name, async () => {
-      const found = await this.get(name);
+      const found = await this.#getMade(name, signal);
       ensureRevision(found, options.ifRevision);
       ensureUnprotected(found.value);
       await this.#parts.families.ensureNoBranches(found.value);
@@ -160,6 +168,13 @@ export class Volumes {
       });
       return { value: volume, revision };
     });
+  }
+
+  /** In the lane of `name`: what {@link get} gives, and made when its making was cut off. */
+  async #getMade(name: VolumeName, signal: AbortSignal): Promise<Recorded<Volume>> {
+    const found = await this.get(name);
+    if (found.value.status.state === "ready") return found;
+    return this.#parts.making.carryOn(found.value, signal);
   }
 
   async #ensureFree(name: VolumeName): Promise<void> {

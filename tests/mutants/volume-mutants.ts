@@ -72,7 +72,8 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   {
     name: "find-shows-creating",
     file: VOLUMES,
-    before: `return found?.value.status.state === "ready" ? found : undefined;`,
+    before:
+      "return found !== undefined && this.#parts.making.isThere(found.value) ? found : undefined;",
     after: "return found;",
     breaks: "A volume that is being made is found.",
   },
@@ -101,9 +102,41 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   {
     name: "mount-beside-removal",
     file: VOLUMES,
-    before: "return this.#parts.queue.run(name, async () => work((await this.get(name)).value));",
-    after: "return this.get(name).then(({ value }) => work(value));",
+    before:
+      "return this.#parts.queue.run(name, async () => work((await this.#getMade(name, signal)).value));",
+    after: "return this.#getMade(name, signal).then(({ value }) => work(value));",
     breaks: "An engine is told the path of a volume that is being removed.",
+  },
+  {
+    name: "answered-before-intent",
+    file: MAKING,
+    before: "      { ...shown?.when, free: [volume.name] },\n",
+    after: `      { ...shown?.when, free: [volume.name], durable: "soon" },\n`,
+    breaks: "A power cut takes a volume that was just acknowledged, its intent and all.",
+  },
+  {
+    name: "filled-again-with-nothing",
+    file: MAKING,
+    before: `operation.verb === "volume.create" ? "soon" : "now"`,
+    after: `operation.id === "" ? "now" : "soon"`,
+    breaks: "A power cut takes a volume that was just filled.",
+    tests: ["tests/scenario/power-cut.test.ts"],
+  },
+  {
+    name: "inherited-not-shown",
+    file: MAKING,
+    before: `(status.state === "creating" && this.#inherited.has(id))`,
+    after: `(status.state === "removing" && this.#inherited.has(id))`,
+    breaks: "A volume that was acknowledged is not listed while its pool is down.",
+    tests: ["tests/scenario/power-cut.test.ts"],
+  },
+  {
+    name: "made-and-taken-back",
+    file: MAKING,
+    before: `    return layers.some(({ id }) => id === head);\n`,
+    after: "    return layers.length > 1_000 && head !== undefined;\n",
+    breaks: "Who carries on a creation that was acknowledged, and gives up, takes it back.",
+    tests: ["tests/scenario/power-cut.test.ts"],
   },
   {
     name: "resume-of-an-old-record",
@@ -163,8 +196,8 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
   {
     name: "no-resume",
     file: RECONCILE,
-    before: `if (operation.status.state !== "running") continue;`,
-    after: `if (operation.status.state !== "done") continue;`,
+    before: `filter(({ status }) => status.state === "running");`,
+    after: `filter(({ status }) => status.state === "done");`,
     breaks: "What a crash cut off is never carried on.",
   },
   {

@@ -142,6 +142,16 @@ export class Checker {
    */
   noteLost(): void {
     this.#revision = Math.min(this.#revision, this.#disk.revision);
+    for (const { volume, trail } of this.volumes.values()) {
+      const record = this.#disk.entries.get(`volumes/${volume.id}`)?.value;
+      const last = trail.at(-1);
+      if (record === undefined || last === undefined) continue;
+      if (record === JSON.stringify(last.volume)) continue;
+      // Answers may tell what the record says now.
+      last.until = this.#revision;
+      const now = JSON.parse(record) as Volume;
+      trail.push({ from: this.#revision, until: Number.POSITIVE_INFINITY, volume: now });
+    }
   }
 
   /** Where a volume's content lies; undefined while its pool is not mounted. */
@@ -199,7 +209,8 @@ export class Checker {
     const last = tracked?.trail.at(-1);
     if (last !== undefined) last.until = this.#revision - 1;
     if (next === undefined) {
-      if (tracked === undefined) return;
+      // Gone already, and again after a power cut took that.
+      if (tracked === undefined || tracked.state === "gone") return;
       this.#checkGone(tracked);
       tracked.state = "gone";
       return;
@@ -261,6 +272,10 @@ export class Checker {
         return;
       case "trashed -> ready":
         if (!asked("restore")) this.breach(12, `${name}: ${change}`);
+        return;
+      case "trashed -> trashed":
+        // A snapshot whose taking a crash cut off, and a removal before its pool was up.
+        if (!isSameButTip(before.volume, next)) this.breach(12, `${name}: ${change}`);
         return;
       case "trashed -> removing":
         this.#checkPurge(before, asked("purge") || (this.#trashKeepMs === 0 && asked("remove")));
@@ -393,6 +408,10 @@ export class Checker {
 
 function hasName({ state }: Tracked): boolean {
   return state === "creating" || state === "ready";
+}
+
+function isSameButTip(a: Volume, b: Volume): boolean {
+  return JSON.stringify({ ...a, tip: null }) === JSON.stringify({ ...b, tip: null });
 }
 
 function isOld(file: VolumeFile, found: string | number | undefined): boolean {

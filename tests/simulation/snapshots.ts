@@ -38,7 +38,8 @@ export class SnapshotChecker {
   follow(id: string, next: Snapshot | undefined): void {
     const known = this.all.get(id);
     if (next === undefined) {
-      if (known !== undefined) this.#checkGone(known);
+      // Again, after a power cut took that.
+      if (known !== undefined && known.state !== "gone") this.#checkGone(known);
       return;
     }
     const line = this.#checker.volumes.get(next.volume);

@@ -302,7 +302,7 @@ export class Users {
         this.#seen(
           request,
           value.id,
-          (v) => v.status.state === "ready" && v.name === name,
+          (v) => v.status.state === value.status.state && v.name === name,
           "found",
         );
         return value;
@@ -320,8 +320,13 @@ export class Users {
     const { checker } = this.#trial;
     return this.#ask("list", "", async (request, { services }) => {
       const listed = (await services.volumes.list()).map(({ value }) => value);
-      for (const { id, name } of listed) {
-        this.#seen(request, id, (v) => v.status.state === "ready" && v.name === name, "listed");
+      for (const { id, name, status } of listed) {
+        this.#seen(
+          request,
+          id,
+          (v) => v.status.state === status.state && v.name === name,
+          "listed",
+        );
       }
       const ids = new Set(listed.map(({ id }) => id));
       for (const { volume } of checker.volumes.values()) {

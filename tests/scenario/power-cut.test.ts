@@ -1,0 +1,192 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { parseRef } from "../../src/core/history/ref.ts";
+import { type PointName, parsePointName } from "../../src/core/history/snapshot.ts";
+import { parseVolumeName } from "../../src/core/name.ts";
+import { parseVolumeOptions } from "../../src/core/volume/options.ts";
+import type { Node } from "../../src/services/node.ts";
+import { World } from "./world.ts";
+
+/*
+ * What an answer says is written down, but not always on the disk yet: a power cut takes the record, never what the
+ * answer said.
+ */
+
+const signal = new AbortController().signal;
+const data = parseVolumeName("data");
+const copy = parseVolumeName("copy");
+const before = parsePointName("before", "snapshot");
+const options = parseVolumeOptions({ size: "10M" });
+const IMAGE = "/var/lib/lagan/pools/default/pool.img";
+
+let world: World;
+let node: Node;
+
+beforeEach(async () => {
+  world = new World();
+  node = await world.boot();
+});
+
+/** The power fails right after an answer. */
+async function cut(): Promise<void> {
+  world.reboot();
+  node = await world.boot();
+}
+
+/** The same, and the pool's disk is not there when the daemon starts. */
+async function cutWithoutPool(): Promise<() => Promise<void>> {
+  world.reboot();
+  const { files } = world.machine.start();
+  const mkfs = world.machine.commands.get("mkfs.btrfs");
+  world.machine.commands.delete("mkfs.btrfs");
+  await files.rename(IMAGE, `${IMAGE}.away`);
+  node = await world.boot();
+  return async () => {
+    await files.rename(`${IMAGE}.away`, IMAGE);
+    if (mkfs !== undefined) world.machine.commands.set("mkfs.btrfs", mkfs);
+    await node.services.pools.refresh(signal);
+  };
+}
+
+function take(name?: PointName) {
+  const request = name === undefined ? { author: "me" } : { author: "me", name };
+  return node.services.snapshots.create(data, request, signal);
+}
+
+async function write(text: string): Promise<void> {
+  const { services } = node;
+  const { value } = await services.volumes.get(data);
+  world.machine.write(`${await services.mounts.mount(value, "id", signal)}/file`, text);
+  world.machine.sync();
+}
+
+async function states(): Promise<string[]> {
+  const all = await node.services.volumes.list();
+  return all.map(({ value }) => `${value.name} ${value.status.state}`);
+}
+
+async function running(): Promise<number> {
+  const all = await node.services.operations.list();
+  return all.filter(({ status }) => status.state === "running").length;
+}
+
+describe("a volume that was acknowledged", () => {
+  it("is there after a power cut, with what was written to it", async () => {
+    const made = await node.services.volumes.create(data, options, signal);
+    await write("kept");
+    await cut();
+    const found = await node.services.volumes.get(data);
+    expect(found.value).toEqual(made.value);
+    const path = await node.services.mounts.mount(found.value, "id", signal);
+    expect(world.machine.read(`${path}/file`)).toBe("kept");
+    expect(await running()).toBe(0);
+  });
+
+  it("is there and listed while its pool is not, and is used when that is up", async () => {
+    const made = await node.services.volumes.create(data, options, signal);
+    const bringBack = await cutWithoutPool();
+    const { volumes, mounts } = node.services;
+    expect(await states()).toEqual(["data creating"]);
+    expect((await volumes.get(data)).value.id).toBe(made.value.id);
+    const change = { labels: { a: "b" } };
+    await expect(volumes.update(data, change, signal)).rejects.toMatchObject({
+      code: "unavailable",
+    });
+    await expect(volumes.use(data, async () => undefined)).rejects.toMatchObject({
+      code: "unavailable",
+    });
+    await expect(take()).rejects.toMatchObject({ code: "unavailable" });
+    await bringBack();
+    expect((await volumes.update(data, change, signal)).value.labels).toEqual({ a: "b" });
+    expect(await states()).toEqual(["data ready"]);
+    await mounts.mount((await volumes.get(data)).value, "id", signal);
+    await take();
+  });
+
+  it("is not taken back when who carries its creation on gives up", async () => {
+    const made = await node.services.volumes.create(data, options, signal);
+    const bringBack = await cutWithoutPool();
+    await bringBack();
+    const gone = AbortSignal.abort();
+    await node.services.volumes.update(data, {}, gone).catch(() => undefined);
+    await node.services.volumes.create(data, options, gone).catch(() => undefined);
+    await node.reconcile.resume(signal);
+    expect((await node.services.volumes.get(data)).value).toEqual(made.value);
+  });
+
+  it("and was filled with something is there after a power cut", async () => {
+    const fill = async (): Promise<void> => undefined;
+    const made = await node.services.volumes.create(data, options, signal, { fill });
+    await cut();
+    expect((await node.services.volumes.get(data)).value).toEqual(made.value);
+  });
+
+  it("and is a clone is there after a power cut, with its snapshot", async () => {
+    await node.services.volumes.create(data, options, signal);
+    const from = parseVolumeOptions({ from: "data" });
+    const made = await node.services.volumes.create(copy, from, signal);
+    await cut();
+    expect((await node.services.volumes.get(copy)).value).toEqual(made.value);
+    const [snapshot] = await node.services.history.list(data);
+    expect(snapshot?.value.id).toBe(made.value.spec.from);
+    expect((await node.services.volumes.get(data)).value.tip).toBe(made.value.spec.from);
+  });
+});
+
+describe("a snapshot that was acknowledged", () => {
+  beforeEach(async () => {
+    await node.services.volumes.create(data, options, signal);
+  });
+
+  it("is there after a power cut, and the tip of its history", async () => {
+    const { value: first } = await take();
+    await world.machine.clock.advance(1);
+    const { value } = await take(before);
+    await cut();
+    const listed = await node.services.history.list(data);
+    expect(listed.map((one) => one.value)).toEqual([first, value]);
+    expect((await node.services.volumes.get(data)).value.tip).toBe(value.id);
+    expect((await take()).value.parent).toBe(value.id);
+    expect(await running()).toBe(0);
+  });
+
+  it("is not said to be absent while its pool is", async () => {
+    const { value } = await take(before);
+    const bringBack = await cutWithoutPool();
+    const ref = parseRef("data@before");
+    await expect(node.services.history.get(ref)).rejects.toMatchObject({ code: "unavailable" });
+    await expect(node.services.history.get(parseRef("data@other"))).rejects.toMatchObject({
+      code: "not_found",
+    });
+    await bringBack();
+    await node.reconcile.resume(signal);
+    expect((await node.services.history.get(ref)).snapshot.value).toEqual(value);
+  });
+});
+
+it("a snapshot that failed is not shown by who looks after what was cut off", async () => {
+  await node.services.volumes.create(data, options, signal);
+  for (let nth = 1; nth < 100; nth++) {
+    world.machine.crash();
+    const plain = world.build();
+    await plain.node.start(signal);
+    world.machine.crash();
+    const daemon = world.build({ nth: plain.calls() + nth, when: "before" });
+    node = daemon.node;
+    await node.start(signal);
+    const outcome = await take().then(
+      () => "taken",
+      () => "failed",
+    );
+    await node.reconcile.resume(signal).catch(() => undefined);
+    const hit = daemon.hit();
+    if (hit === undefined) return;
+    world.machine.crash();
+    node = await world.boot();
+    const there = await node.services.history.list(data);
+    expect(there.length, `call ${nth}, ${hit}`).toBe(outcome === "taken" ? 1 : 0);
+    for (const { line, snapshot } of await node.services.history.listAll()) {
+      await node.services.snapshotTrash.discard(line.value, snapshot, signal);
+    }
+  }
+  throw new Error("never ran to completion");
+});
