@@ -39,6 +39,8 @@ export class World {
   settings: NodeSettings;
   /** What daemons that are built from now on get as their kernel. */
   kernelOf: (kernel: Kernel) => Kernel = (kernel) => kernel;
+  /** What they get as the store. */
+  storeOf: (store: Store) => Store = (store) => store;
   /** What they get as the store of what is only for now. */
   runtimeOf: (store: Store) => Store = (store) => store;
   readonly #store: SimStoreDisk = emptyStoreDisk();
@@ -82,7 +84,7 @@ export class World {
     const { ports } = failing;
     const node = buildNode(
       {
-        store: ports.store,
+        store: this.storeOf(ports.store),
         runtime: this.runtimeOf(new SimStore(this.machine.clock, this.#runtime)),
         maker: poolMaker("/var/lib/lagan/pools", ports),
         kernel: this.kernelOf(ports.kernel),
