@@ -135,6 +135,7 @@ export const hostFiles: Files = {
 
   measureTree,
   makeDirectoryLike: (path, model) => syscallThreads.call("makeDirectoryLike", path, model),
+  isUntouchedLike: (path, model) => syscallThreads.call("isUntouchedLike", path, model),
   perform: (steps) => syscallThreads.call("performSteps", steps),
   syncFileSystem: (path) => shared(path, () => syscallThreads.call("syncFileSystemOf", path)),
 };

@@ -230,6 +230,15 @@ export function listAttributes(handle: Buffer, path: string): readonly Buffer[] 
   return names;
 }
 
+/** The value of one extended attribute; undefined: it is gone by now. */
+export function readAttribute(handle: Buffer, name: Buffer, path: string): Buffer | undefined {
+  const length = rawGetxattr(handle, name, value, value.length);
+  if (length >= 0) return Buffer.from(value.subarray(0, length));
+  const error = failed("read attribute of", path);
+  if (error.errno === "ENODATA") return undefined;
+  throw error;
+}
+
 /** Copies one extended attribute; one that is gone by now is left out. */
 export function copyAttribute(from: Buffer, to: Buffer, name: Buffer, path: string): void {
   const length = rawGetxattr(from, name, value, value.length);

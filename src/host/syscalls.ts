@@ -35,6 +35,7 @@ export { readTexts } from "./syscalls-text.ts";
 export { measureTree } from "./tree-bytes.ts";
 export { copyTree, makeDirectoryLike } from "./tree-copy.ts";
 export { removeTree } from "./tree-removal.ts";
+export { isUntouchedLike } from "./tree-untouched.ts";
 
 /** Magic numbers of statfs(2) (linux/magic.h, 6.1) by the names of `/proc/filesystems`. */
 const TYPE_OF_MAGIC: ReadonlyMap<number, string> = new Map([

@@ -18,7 +18,7 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
       else next();
     }
   };
-  const { changedSince, beginCommit, settleRemovals, trim } = driver;
+  const { changedSince, beginCommit, isUntouched, settleRemovals, trim } = driver;
   return {
     get traits() {
       return driver.traits;
@@ -40,6 +40,9 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     ...(beginCommit !== undefined && {
       beginCommit: (active, as, signal) =>
         bounded(() => beginCommit.call(driver, active, as, signal)),
+    }),
+    ...(isUntouched !== undefined && {
+      isUntouched: (layer, signal) => bounded(() => isUntouched.call(driver, layer, signal)),
     }),
     ...(settleRemovals !== undefined && {
       settleRemovals: (signal) => bounded(() => settleRemovals.call(driver, signal)),

@@ -68,6 +68,13 @@ export class LayerIndex {
     for (const { layer } of this.#layers.values()) yield layer;
   }
 
+  /** How many layers it stands on. */
+  depth({ parent }: KeptLayer): number {
+    let count = 0;
+    for (let id = parent; id !== null; id = this.layer(id)?.parent ?? null) count++;
+    return count;
+  }
+
   byChain(pool: PoolName, chainId: ChainId): KeptLayer | undefined {
     const id = this.#chains.get(chainKey(pool, chainId));
     return id === undefined || this.#going.has(id) ? undefined : this.layer(id);

@@ -130,14 +130,16 @@ export class LayerRepair {
       (await pools.get(pool).list(signal)).map((info): [LayerId, LayerInfo] => [info.id, info]),
     );
     const missing = [...index.layers()].filter(
-      (layer) => layer.pool === pool && !there.has(layer.id) && !index.isIdle(layer.id),
+      (layer) =>
+        layer.pool === pool &&
+        // Nobody has seen to it that what has nothing in it is on the disk.
+        (!there.has(layer.id) || layer.untouched) &&
+        !index.isIdle(layer.id),
     );
-    // Committed ones first: others stand on them.
-    const ordered = [
-      ...missing.filter(({ kind }) => kind === "committed"),
-      ...missing.filter(({ kind }) => kind !== "committed"),
-    ];
-    for (const layer of ordered) {
+    // What others stand on comes first.
+    const depths = new Map(missing.map((layer) => [layer, index.depth(layer)]));
+    const deeper = (a: KeptLayer, b: KeptLayer) => (depths.get(a) ?? 0) - (depths.get(b) ?? 0);
+    for (const layer of missing.sort(deeper)) {
       signal.throwIfAborted();
       await index.unlessBusy(layer.id, () => this.#restore(layer, there, signal));
     }
@@ -150,6 +152,7 @@ export class LayerRepair {
   ): Promise<void> {
     try {
       if (layer.kind !== "committed") await this.make(layer, signal);
+      else if (layer.untouched) await this.#restoreUntouched(layer, there, signal);
       else if (layer.from !== null && there.has(layer.from)) await this.commit(layer);
       else throw new Failure("not_found", "its content is gone");
       this.#lost.delete(layer.id);
@@ -159,6 +162,34 @@ export class LayerRepair {
       if (code === "unavailable") throw thrown;
       this.#tellLost(layer, message);
     }
+  }
+
+  /**
+   * What a power cut left of it may be anything that it has ever been: a layer with files that were removed, a record that is
+   * empty. Then it goes, and the same is made again.
+   */
+  async #restoreUntouched(
+    layer: KeptLayer,
+    there: ReadonlyMap<LayerId, LayerInfo>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { id, pool, from } = layer;
+    invariant(from !== null, "a committed layer was active");
+    const driver = this.#parts.pools.get(pool);
+    const isAsMade = async (one: LayerId): Promise<boolean> =>
+      there.has(one) && (await driver.isUntouched?.(one, signal)) === true;
+    if (await isAsMade(id)) return;
+    if (there.has(id) || !(await isAsMade(from))) {
+      try {
+        for (const one of [id, from]) await driver.remove(one, signal, KEPT);
+      } catch (thrown) {
+        // Somebody has it mounted, so that no power cut was here.
+        if (Failure.from(thrown).code === "failed_precondition" && there.has(id)) return;
+        throw thrown;
+      }
+      await this.make({ ...layer, id: from, kind: "active" }, signal);
+    }
+    await this.commit(layer);
   }
 
   #tellLost({ id, pool }: KeptLayer, why: string): void {

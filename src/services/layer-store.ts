@@ -58,7 +58,8 @@ export interface NewHold {
  *
  * 1. The record is the truth, and comes first: a layer is recorded, then made; what a crash leaves unmade, {@link open} makes
  *    (an active layer empty, as it was; a commit carried on). So a call costs one durable write.
- * 2. A committed layer's content is on the disk before its record says that it is committed.
+ * 2. A committed layer's content is on the disk before its record says that it is committed; but for one to which nothing was
+ *    added, whose record says so: {@link open} makes it again when it is gone, or not what it was.
  * 3. A layer that nobody holds and nothing stands on goes, in the background; until then its record stays.
  * 4. Calls for one holder come one after the other; nobody else waits for them.
  */
@@ -326,12 +327,13 @@ export class LayerStore {
   ): Promise<void> {
     const { pools, index, repair } = this.#parts;
     const driver = pools.get(layer.pool);
-    await driver.beginCommit?.(layer.id, committed.id, signal);
+    const untouched = (await driver.beginCommit?.(layer.id, committed.id, signal)) === true;
+    const kept = untouched ? { ...committed, untouched } : committed;
     signal.throwIfAborted();
-    await this.#write([...writes, dropLayer(layer.id), putLayer(committed)]);
-    index.putLayer(committed);
+    await this.#write([...writes, dropLayer(layer.id), putLayer(kept)]);
+    index.putLayer(kept);
     index.dropLayer(layer.id);
-    await repair.commit(committed);
+    await repair.commit(kept);
   }
 
   /** Does `work` while no other call changes what these holders hold, on what is surely in the store. */

@@ -265,6 +265,16 @@ export class SimFiles implements Files {
     });
   }
 
+  /** Times and attributes there are none here. */
+  isUntouchedLike(path: string, model: string): Promise<boolean> {
+    return this.#incarnation.call(() => {
+      const { attributes, entries } = this.#directory("look at", path).node;
+      const { mode, uid, gid } = this.#directory("look at", model).node.attributes;
+      if (entries.size > 0) return false;
+      return attributes.mode === mode && attributes.uid === uid && attributes.gid === gid;
+    });
+  }
+
   /** Directory by directory, each at one instant: what a crash or an abort finds is a part of the tree. */
   async #removeTree(place: Place, path: string, signal: AbortSignal): Promise<void> {
     const { fileSystem } = place.node.tree;

@@ -38,6 +38,29 @@ export function filesCopyTests(
     await expect(refused("new", "tree/file")).rejects.toMatchObject({ code: "invalid_argument" });
   });
 
+  check("21 tells whether a directory is as it was made like another", async ({ files, root }) => {
+    await makeTree(files, `${root}/tree`);
+    const fresh = async (name: string): Promise<string> => {
+      await files.makeDirectoryLike(`${root}/${name}`, `${root}/tree`);
+      return `${root}/${name}`;
+    };
+    const untouched = (path: string) => files.isUntouchedLike(path, `${root}/tree`);
+    expect(await untouched(await fresh("same"))).toBe(true);
+    const [full, owned, opened] = [
+      await fresh("full"),
+      await fresh("owned"),
+      await fresh("opened"),
+    ];
+    await files.makeDirectory(`${full}/in`, { mode: 0o755 });
+    await files.setOwner(owned, { uid: 3, gid: 5 });
+    await files.setMode(opened, 0o2751);
+    for (const path of [full, owned, opened]) expect(await untouched(path), path).toBe(false);
+    await expect(untouched(`${root}/none`)).rejects.toMatchObject({ code: "not_found" });
+    await expect(files.isUntouchedLike(full, `${root}/none`)).rejects.toMatchObject({
+      code: "not_found",
+    });
+  });
+
   check("16 copies no hole as bytes", async ({ files, root }) => {
     await files.ensureDirectory(`${root}/tree`, { mode: 0o755 });
     await files.createSparse(`${root}/tree/sparse`, 64 * MIB);

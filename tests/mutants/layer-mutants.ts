@@ -2,6 +2,8 @@ import type { Mutant } from "./mutant.ts";
 
 const TESTS = ["tests/conformance/host-layer-tar.test.ts"];
 
+const UNTOUCHED = ["tests/scenario/untouched-layers.test.ts"];
+
 /** In how layers of images are applied and made. */
 export const LAYER_MUTANTS: readonly Mutant[] = [
   {
@@ -60,5 +62,37 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     after: "",
     breaks: "A power cut brings back a snapshot that containerd removed, without its content.",
     tests: ["tests/scenario/layer-store-crashes.test.ts"],
+  },
+  {
+    name: "whatever-is-committed-is-untouched",
+    file: "src/drivers/overlay/keeping.ts",
+    before: "if (await this.isUntouched(book, active, record)) return true;",
+    after: "return true;",
+    breaks: "A power cut after a commit takes what the layer holds.",
+    tests: UNTOUCHED,
+  },
+  {
+    name: "untouched-layers-are-lost",
+    file: "src/services/layer-repair.ts",
+    before: "else if (layer.untouched) await this.#restoreUntouched(layer, there, signal);",
+    after: "",
+    breaks: "A layer to which nothing was added does not come again after a power cut.",
+    tests: UNTOUCHED,
+  },
+  {
+    name: "untouched-layers-are-trusted",
+    file: "src/services/layer-repair.ts",
+    before: "(!there.has(layer.id) || layer.untouched) &&",
+    after: "!there.has(layer.id) &&",
+    breaks: "Files that were removed before a commit are in the layer after a power cut.",
+    tests: UNTOUCHED,
+  },
+  {
+    name: "parents-come-later",
+    file: "src/services/layer-repair.ts",
+    before: "missing.sort(deeper)",
+    after: "missing.sort(deeper).reverse()",
+    breaks: "Of a chain of layers that a power cut took only the lowest comes again.",
+    tests: UNTOUCHED,
   },
 ];

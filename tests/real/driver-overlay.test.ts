@@ -1,6 +1,18 @@
 import { execFile } from "node:child_process";
 import { randomInt } from "node:crypto";
-import { link, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -131,6 +143,54 @@ describe("a sweep", () => {
     expect((await after.list(LIVE)).map(({ id }) => id)).toEqual([A]);
     await after.remove(A, LIVE, { kept: true, sweep: {} });
     expect(await after.list(LIVE)).toEqual([]);
+  });
+});
+
+describe("a layer to which nothing was added", () => {
+  const untouched = (driver: StorageDriver, id: LayerId) => driver.isUntouched?.(id, LIVE);
+
+  it("is known, also when it was mounted; and so is each change that a new one would not have", async () => {
+    const driver = await opened(EXT4);
+    await prepare(driver, A);
+    await within(driver, A, async (root) => {
+      await chown(root, 7, 8);
+      await run("setfattr", ["-n", "user.color", "-v", "blue", root]);
+      await utimes(root, 1, new Date("2001-02-03"));
+    });
+    await driver.commit(A, layer(2), LIVE);
+    expect(await untouched(driver, layer(2))).toBe(false);
+    const changes: readonly ((root: string) => Promise<unknown>)[] = [
+      (root) => writeFile(join(root, "file"), ""),
+      (root) => chmod(root, 0o700),
+      (root) => chown(root, 7, 9),
+      (root) => run("setfattr", ["-n", "user.color", "-v", "red", root]),
+      (root) => run("setfattr", ["-n", "user.shape", "-v", "round", root]),
+      (root) => run("setfattr", ["-x", "user.color", root]),
+      (root) => run("setfacl", ["-m", "u:9:r", root]),
+      (root) => utimes(root, 1, new Date("2001-02-04")),
+      (root) => writeFile(join(root, "file"), "").then(() => rm(join(root, "file"))),
+    ];
+    for (const [index, change] of changes.entries()) {
+      const id = layer(10 + index);
+      await prepare(driver, id, layer(2));
+      await within(driver, id, (root) => readdir(root));
+      expect(await untouched(driver, id), `${change}`).toBe(true);
+      expect(await driver.beginCommit?.(id, layer(100), LIVE)).toBe(true);
+      await within(driver, id, change);
+      expect(await untouched(driver, id), `${change}`).toBe(false);
+      expect(await driver.beginCommit?.(id, layer(100), LIVE), `${change}`).toBe(false);
+    }
+  });
+
+  it("hides nothing by its root: what is marked so in its own directory is a change", async () => {
+    const driver = await opened(EXT4);
+    await prepare(driver, A);
+    await driver.commit(A, layer(2), LIVE);
+    await prepare(driver, layer(3), layer(2));
+    const [mount] = await driver.mounts(layer(3), { readOnly: false }, LIVE);
+    const upper = mount?.options.find((option) => option.startsWith("upperdir="))?.slice(9) ?? "";
+    await run("setfattr", ["-n", "trusted.overlay.opaque", "-v", "y", upper]);
+    expect(await untouched(driver, layer(3))).toBe(false);
   });
 });
 

@@ -82,6 +82,28 @@ const STORIES: Readonly<Record<string, Story>> = {
   },
 };
 
+/** The same on overlay, where what has nothing in it is committed without being on the disk. */
+const OVERLAID: Readonly<Record<string, Story>> = {
+  ...Object.fromEntries(
+    ["prepare on a parent", "commit", "release and reap"].map((title) => [
+      `${title} (overlay)`,
+      { ...(STORIES[title] as Story), driver: "overlay" },
+    ]),
+  ),
+  "commit of a layer to which nothing was added (overlay)": {
+    driver: "overlay",
+    before: async ({ services: { layerStore } }) => {
+      await prepare(layerStore, "one", await image(layerStore));
+    },
+    act: ({ services: { layerStore } }) =>
+      layerStore.commit(held("one"), held("two"), { data: {} }, signal),
+    outcomes: {
+      undone: "image committed 0, one active 1",
+      done: "image committed 0, two committed 1",
+    },
+  },
+};
+
 /** Records and pool agree, once the reaper has been: every layer is held or stood on, and there. */
 async function state({ services, reconcile }: Node): Promise<string> {
   const { layerStore, pools } = services;
@@ -102,4 +124,4 @@ async function state({ services, reconcile }: Node): Promise<string> {
     .join(", ");
 }
 
-tellStories({ stories: STORIES, state });
+tellStories({ stories: { ...STORIES, ...OVERLAID }, state });

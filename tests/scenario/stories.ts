@@ -12,6 +12,8 @@ export interface Story {
   readonly outcomes: { readonly undone: string; readonly done: string };
   /** True: it is acted by the start of a daemon on a machine where nothing was before. */
   readonly starting?: boolean;
+  /** Driver of the default pool; `btrfs` unless told. */
+  readonly driver?: "overlay";
   /** True: acting again when it is done already fails, and changes nothing. */
   readonly once?: boolean;
 }
@@ -39,8 +41,8 @@ export function tellStories({ stories, state }: StoryBook): void {
         it(`${title}: ${fault.code ?? ""} ${fault.when} any call, then ${after}: done or undone, never half`, async () => {
           const hits: string[] = [];
           for (let nth = 1; nth < 400; nth++) {
-            const world = new World();
-            const { starting = false } = story;
+            const { starting = false, driver } = story;
+            const world = new World(driver);
             if (!starting) await story.before(await world.boot(), world);
             world.machine.sync();
             const { node, hit, crashed } = await failing(world, { ...fault, nth }, starting);

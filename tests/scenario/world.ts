@@ -1,6 +1,7 @@
 import { Failure, type FailureCode } from "../../src/core/failure.ts";
 import { parsePoolName } from "../../src/core/name.ts";
 import type { Engine } from "../../src/core/ports/engine.ts";
+import type { Files } from "../../src/core/ports/files.ts";
 import type { Kernel } from "../../src/core/ports/kernel.ts";
 import type { Log } from "../../src/core/ports/log.ts";
 import type { Store } from "../../src/core/ports/store.ts";
@@ -9,6 +10,12 @@ import { buildNode, type Node, type NodeSettings } from "../../src/services/node
 import { type FaultTime, failingAt } from "../../src/sim/failing.ts";
 import { SimMachine } from "../../src/sim/machine.ts";
 import { cutStorePower, emptyStoreDisk, SimStore, type SimStoreDisk } from "../../src/sim/store.ts";
+
+/** A property of `of`, or the one that stands in for it. */
+function forwarded<T extends object>(of: T, name: string | symbol, instead: Partial<T>): unknown {
+  const value: unknown = Reflect.get(name in instead ? instead : of, name);
+  return typeof value === "function" ? value.bind(of) : value;
+}
 
 const silent: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -46,8 +53,11 @@ export class World {
   readonly #store: SimStoreDisk = emptyStoreDisk();
   #runtime: SimStoreDisk = emptyStoreDisk();
 
+  readonly #driver: "btrfs" | "directory" | "overlay";
+
   /** @param driver Of the default pool; `btrfs` lies in a loop file of 4 GiB. */
-  constructor(driver: "btrfs" | "directory" = "btrfs", seed = 1) {
+  constructor(driver: "btrfs" | "directory" | "overlay" = "btrfs", seed = 1) {
+    this.#driver = driver;
     this.machine = new SimMachine({ seed });
     const options: Record<string, string> = driver === "btrfs" ? { size: "4G" } : {};
     const name = parsePoolName("default");
@@ -86,7 +96,7 @@ export class World {
       {
         store: this.storeOf(ports.store),
         runtime: this.runtimeOf(new SimStore(this.machine.clock, this.#runtime)),
-        maker: poolMaker("/var/lib/lagan/pools", ports),
+        maker: poolMaker("/var/lib/lagan/pools", this.#overlaid(ports)),
         kernel: this.kernelOf(ports.kernel),
         files: ports.files,
         engines: this.engines,
@@ -95,6 +105,26 @@ export class World {
       this.settings,
     );
     return { node, hit: failing.hit, calls: failing.calls, crashed: failing.crashed };
+  }
+
+  /** The simulated kernel has no overlays: here each shows its upper directory, with names of the topmost lower one. */
+  #overlaid<P extends { readonly kernel: Kernel; readonly files: Files }>(ports: P): P {
+    if (this.#driver !== "overlay") return ports;
+    const { kernel, files } = ports;
+    const mount: Kernel["mount"] = async (request) => {
+      if (request.type !== "overlay") return kernel.mount(request);
+      const named = (option: string): string =>
+        request.options.find((one) => one.startsWith(option))?.slice(option.length) ?? "";
+      const [lower, upper] = [named("lowerdir=").split(":")[0] ?? "", named("upperdir=")];
+      for (const name of await files.list(lower)) {
+        await files.makeDirectory(`${upper}/${name}`, { mode: 0o755 });
+      }
+      await kernel.mount({ ...request, type: "bind", source: upper, options: [] });
+    };
+    return {
+      ...ports,
+      kernel: new Proxy(kernel, { get: (of, name) => forwarded(of, name, { mount }) }),
+    };
   }
 
   /** Bits of a record turn over while no daemon runs. */

@@ -35,6 +35,8 @@ export interface KeptLayer {
   readonly chainId: ChainId | null;
   /** Of a committed layer: the active one that it was. */
   readonly from: LayerId | null;
+  /** Of a committed layer to which nothing was added: a power cut may take it, and it is made again from its parent. */
+  readonly untouched?: true;
 }
 
 /** A holder and what it holds. */

@@ -129,6 +129,12 @@ export interface Files {
    */
   makeDirectoryLike(path: string, model: string): Promise<void>;
   /**
+   * 21. True when the directory `path` is empty and is what {@link makeDirectoryLike} of `model` makes: owner, mode, time of
+   *     change, attributes; but for those by which an overlay keeps books of a mount, and which say nothing of what is in it.
+   *     Takes no time that grows with either. One of them absent: `not_found`.
+   */
+  isUntouchedLike(path: string, model: string): Promise<boolean>;
+  /**
    * 19. The steps, in order, in one go: where a call by itself costs more than what it does. Ends with the first that fails,
    *     as that method does, and leaves what came before it. Nothing of it is durable before a `syncFileSystem`; a power cut may
    *     leave a text empty, unless it is `textFirst`.

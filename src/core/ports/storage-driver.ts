@@ -160,8 +160,15 @@ export interface StorageDriver {
    * 21. Optional. When this resolves, all is durable that `commit(active, as)` with `kept` needs: the content, and the driver's
    *     own note. Who calls it writes to `active` no more; `active` stays active until then. Refused as 13 is. Absent: nothing
    *     has to be.
+   * 26. Resolves to true when `active` is untouched ({@link isUntouched}). Then nothing was made durable: a power cut may take
+   *     it, also when it is committed, or leave it as it was at any time before; who keeps the record makes it again.
    */
-  beginCommit?(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void>;
+  beginCommit?(active: LayerId, as: LayerId, signal: AbortSignal): Promise<boolean>;
+  /**
+   * 27. Optional. True when nothing was added to a layer that was prepared from a parent, nor its root changed: `prepare` from that
+   *     parent makes the same. False when that is not sure. Takes no time that grows with the layer. Absent: `not_found`.
+   */
+  isUntouched?(layer: LayerId, signal: AbortSignal): Promise<boolean>;
   /** 13. The active layer `active` becomes the committed layer `as`; `active` is gone. Done already is success. */
   commit(active: LayerId, as: LayerId, signal: AbortSignal, care?: LayerCare): Promise<void>;
   /**

@@ -175,11 +175,20 @@ class OverlayDriver implements StorageDriver {
     });
   }
 
-  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<boolean> {
     const book = await this.#up(signal, { kept: true });
     const found = await this.#find(book, active, true);
     const { record } = ensureActive(`Cannot commit layer ${active} as ${as}`, found);
-    await this.#keeping.beginCommit(book, active, as, record);
+    return this.#keeping.beginCommit(book, active, as, record);
+  }
+
+  async isUntouched(layer: LayerId, signal: AbortSignal): Promise<boolean> {
+    const book = await this.#up(signal);
+    const { info, record } = ensureFound(
+      `Cannot look at layer ${layer}`,
+      await this.#find(book, layer),
+    );
+    return info.kind !== "view" && this.#keeping.isUntouched(book, layer, record);
   }
 
   async commit(

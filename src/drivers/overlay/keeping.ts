@@ -5,7 +5,7 @@ import type { LayerCare, NewLayer } from "../../core/ports/storage-driver.ts";
 import { flushFileSystem } from "../shared/flush.ts";
 import { describeLayer, type LayerRecord, NEW_RECORD } from "../shared/layer-record.ts";
 import type { ShelvedLayer } from "../shared/shelf.ts";
-import type { Ancestry } from "./ancestry.ts";
+import { type Ancestry, contentOf } from "./ancestry.ts";
 import type { Book } from "./book.ts";
 import type { Contents } from "./contents.ts";
 import type { Uses } from "./uses.ts";
@@ -93,20 +93,42 @@ export class Keeping {
     signal.throwIfAborted();
   }
 
-  /** The content and the note that it is to be `as` are on the disk together. */
-  async beginCommit(book: Book, active: LayerId, as: LayerId, record: LayerRecord): Promise<void> {
+  /** The content and the note that it is to be `as` are on the disk together; or true, and it is as it was made. */
+  async beginCommit(
+    book: Book,
+    active: LayerId,
+    as: LayerId,
+    record: LayerRecord,
+  ): Promise<boolean> {
+    if (await this.isUntouched(book, active, record)) return true;
     const committed = { ...record, committedAs: as, committedFrom: active };
     this.forget(active);
     await this.#files.perform(book.shelf.stepsToRewrite(active, committed));
     await this.#files.syncFileSystem(this.#contents.directory);
     this.#committing.set(active, committed);
+    return false;
+  }
+
+  /** What has no parent is never as sure to be made again: its root has the time at which it was made. */
+  async isUntouched(book: Book, layer: LayerId, record: LayerRecord): Promise<boolean> {
+    const [model] = await this.#ancestry().contentsOf(book.shelf, record.parent);
+    if (model === undefined) return false;
+    const [own, its] = [contentOf(layer, record), model].map((name) => this.#contents.of(name));
+    if (own === undefined || its === undefined) return false;
+    return this.#files.isUntouchedLike(own.content, its.content);
   }
 
   async commit(book: Book, active: LayerId, as: LayerId): Promise<boolean> {
-    const record = this.#committing.get(active);
+    const noted = this.#committing.get(active);
+    const record = noted ?? (this.find(active) ?? (await book.findReadable(active)))?.record;
     this.forget(active);
-    const done = await this.#perform(book.shelf.stepsToRename(active, as));
-    if (done && record?.committedAs === as) this.#ancestry().learn(as, record);
+    if (record === undefined) return false;
+    const committed = { ...record, committedAs: as, committedFrom: active };
+    const done = await this.#perform([
+      ...(record.committedAs === as ? [] : book.shelf.stepsToRewrite(active, committed)),
+      ...book.shelf.stepsToRename(active, as),
+    ]);
+    if (done) this.#ancestry().learn(as, committed);
     return done;
   }
 

@@ -162,11 +162,12 @@ export class TreeDriver implements StorageDriver {
     );
   }
 
-  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<boolean> {
     const attempt = `Cannot commit layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
     const found = ensureActive(attempt, await this.#find(shelf, active));
     await this.#keptCommit.begin(shelf, attempt, found, as, signal);
+    return false;
   }
 
   async commit(

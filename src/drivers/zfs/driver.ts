@@ -182,12 +182,13 @@ class ZfsDriver implements StorageDriver {
   }
 
   /** What a snapshot takes along is in memory first: a power cut before it is taken must not have the content of before. */
-  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
+  async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<boolean> {
     const attempt = `Cannot commit layer ${active} as ${as}`;
     await this.#up(signal);
     ensureActive(attempt, (await this.#datasets.read(signal)).find(active));
     const [mount] = await this.mounts(active, { readOnly: false }, signal);
     if (mount?.type === "bind") await this.#ports.files.syncFileSystem(mount.source);
+    return false;
   }
 
   async commit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<void> {
