@@ -66,7 +66,7 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
   {
     name: "whatever-is-committed-is-untouched",
     file: "src/drivers/overlay/keeping.ts",
-    before: "if (await this.isUntouched(book, active, record)) return true;",
+    before: "if (await this.isUntouched(book, layer)) return true;",
     after: "return true;",
     breaks: "A power cut after a commit takes what the layer holds.",
     tests: UNTOUCHED,

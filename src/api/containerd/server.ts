@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import type { Log } from "../../core/ports/log.ts";
 import type { LayerStore } from "../../services/layer-store.ts";
 import { type GrpcDoor, grpcDoor } from "../shared/grpc-door.ts";
@@ -27,6 +28,9 @@ interface ContainerdOptions {
 /** The door for containerd, and for what speaks to it: a proxy plugin of type `snapshot`. */
 export function containerdDoor({ layerStore, log }: ContainerdOptions): GrpcDoor {
   return grpcDoor(async () => {
+    // The daemon is started to take little memory. Here each call counts, since its callers hold locks meanwhile: some 13 MB more
+    // are a third less of processor time. No other door pays: this one is opened by its first client.
+    setFlagsFromString("--no-optimize-for-size");
     const [{ SnapshotsService }, { grpcService }, { snapshotRoutes }, { Snapshotter }] =
       await Promise.all([
         import("../shared/generated/containerd-snapshots.ts"),

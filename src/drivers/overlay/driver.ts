@@ -178,17 +178,14 @@ class OverlayDriver implements StorageDriver {
   async beginCommit(active: LayerId, as: LayerId, signal: AbortSignal): Promise<boolean> {
     const book = await this.#up(signal, { kept: true });
     const found = await this.#find(book, active, true);
-    const { record } = ensureActive(`Cannot commit layer ${active} as ${as}`, found);
-    return this.#keeping.beginCommit(book, active, as, record);
+    const layer = ensureActive(`Cannot commit layer ${active} as ${as}`, found);
+    return this.#keeping.beginCommit(book, layer, as);
   }
 
   async isUntouched(layer: LayerId, signal: AbortSignal): Promise<boolean> {
     const book = await this.#up(signal);
-    const { info, record } = ensureFound(
-      `Cannot look at layer ${layer}`,
-      await this.#find(book, layer),
-    );
-    return info.kind !== "view" && this.#keeping.isUntouched(book, layer, record);
+    const found = ensureFound(`Cannot look at layer ${layer}`, await this.#find(book, layer));
+    return this.#keeping.isUntouched(book, found);
   }
 
   async commit(

@@ -94,14 +94,10 @@ export class Keeping {
   }
 
   /** The content and the note that it is to be `as` are on the disk together; or true, and it is as it was made. */
-  async beginCommit(
-    book: Book,
-    active: LayerId,
-    as: LayerId,
-    record: LayerRecord,
-  ): Promise<boolean> {
-    if (await this.isUntouched(book, active, record)) return true;
-    const committed = { ...record, committedAs: as, committedFrom: active };
+  async beginCommit(book: Book, layer: ShelvedLayer, as: LayerId): Promise<boolean> {
+    if (await this.isUntouched(book, layer)) return true;
+    const active = layer.info.id;
+    const committed = { ...layer.record, committedAs: as, committedFrom: active };
     this.forget(active);
     await this.#files.perform(book.shelf.stepsToRewrite(active, committed));
     await this.#files.syncFileSystem(this.#contents.directory);
@@ -110,12 +106,11 @@ export class Keeping {
   }
 
   /** What has no parent is never as sure to be made again: its root has the time at which it was made. */
-  async isUntouched(book: Book, layer: LayerId, record: LayerRecord): Promise<boolean> {
+  async isUntouched(book: Book, { info, record }: ShelvedLayer): Promise<boolean> {
     const [model] = await this.#ancestry().contentsOf(book.shelf, record.parent);
-    if (model === undefined) return false;
-    const [own, its] = [contentOf(layer, record), model].map((name) => this.#contents.of(name));
-    if (own === undefined || its === undefined) return false;
-    return this.#files.isUntouchedLike(own.content, its.content);
+    if (model === undefined || info.kind === "view") return false;
+    const own = this.#contents.of(contentOf(info.id, record));
+    return this.#files.isUntouchedLike(own.content, this.#contents.of(model).content);
   }
 
   async commit(book: Book, active: LayerId, as: LayerId): Promise<boolean> {

@@ -13,19 +13,20 @@ export class KeptCommit {
     this.#files = files;
   }
 
-  /** The content and the note that it is to be `as` are on the disk together. */
+  /** The content and the note that it is to be `as` are on the disk together. False: it counts as touched. */
   async begin(
     shelf: Shelf,
     attempt: string,
     { info, record }: ShelvedLayer,
     as: LayerId,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<false> {
     const content = shelf.content(info.id);
     await this.#trees.retire?.(content, attempt, signal);
     const committed = { ...record, committedAs: as, committedFrom: info.id };
     await this.#files.perform(shelf.stepsToRewrite(info.id, committed));
     await this.#trees.flush(content, signal);
+    return false;
   }
 
   /**

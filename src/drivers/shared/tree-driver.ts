@@ -166,8 +166,7 @@ export class TreeDriver implements StorageDriver {
     const attempt = `Cannot commit layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
     const found = ensureActive(attempt, await this.#find(shelf, active));
-    await this.#keptCommit.begin(shelf, attempt, found, as, signal);
-    return false;
+    return this.#keptCommit.begin(shelf, attempt, found, as, signal);
   }
 
   async commit(
