@@ -3,6 +3,8 @@
  * reorder what stands around them, are shown as `\u001b`.
  */
 export function printable(text: string): string {
+  // Nearly all that is shown; looking for the others takes several times as long.
+  if (/^[ -~]*$/.test(text)) return text;
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, escaped);
 }
 

@@ -1,5 +1,5 @@
 /** Most that one piece holds: a wake-up for each of them is nothing beside its checksum. */
-const PIECE_BYTES = 512 * 1024;
+const PIECE_BYTES = 1024 ** 2;
 /** One is filled, one is read, one is written on. */
 const PIECES = 3;
 
