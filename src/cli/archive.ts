@@ -8,10 +8,10 @@ import { formatBytes } from "../core/size.ts";
 import { authorOf } from "./author.ts";
 import type { Context } from "./context.ts";
 import { UsageError } from "./exit-code.ts";
-import { positionOf, standingStill, unlessUnable, writtenTo } from "./own-file.ts";
+import { positionOf, saidUntouched, standingStill, unlessUnable, writtenTo } from "./own-file.ts";
 import { collect, parsePairs } from "./pairs.ts";
 import { printable } from "./printable.ts";
-import { whileMoving, withProgress } from "./progress.ts";
+import { whileCopying, whileMoving, withProgress } from "./progress.ts";
 
 const STANDARD_INPUT = 0;
 const STANDARD_OUTPUT = 1;
@@ -150,13 +150,11 @@ export function importCommand(context: Context): Command {
       const straight =
         descriptor === undefined
           ? undefined
-          : await unlessUnable(standingStill(descriptor), () =>
-              whileMoving(
-                context,
-                { position: () => positionOf(descriptor) ?? 0, totalBytes },
-                client.importTar(name, NOTHING, { ...given, file: descriptor }),
-              ),
-            );
+          : await importOwn(context, descriptor, {
+              name,
+              totalBytes,
+              work: () => client.importTar(name, NOTHING, { ...given, file: descriptor }),
+            });
       const imported =
         straight ??
         (await client.importTar(name, withProgress(context, pieces, totalBytes), given));
@@ -165,6 +163,26 @@ export function importCommand(context: Context): Command {
       context.err(`${entries} entries, ${formatBytes(receivedBytes)}, sha256 ${sha256}\n`);
       for (const note of notes) context.err(`lagan: ${printable(note)}\n`);
     });
+}
+
+/** Has the daemon read from an open file or pipe of this process, and tells how far it is; undefined: it cannot. */
+function importOwn<T>(
+  context: Context,
+  descriptor: number,
+  of: {
+    readonly name: string;
+    readonly totalBytes: number | null;
+    readonly work: () => Promise<T>;
+  },
+): Promise<T | undefined> {
+  const { name, totalBytes, work } = of;
+  if (positionOf(descriptor) === undefined) {
+    return unlessUnable(saidUntouched, () => whileCopying(context, name, work()));
+  }
+  const position = () => positionOf(descriptor) ?? 0;
+  return unlessUnable(standingStill(descriptor), () =>
+    whileMoving(context, { position, totalBytes }, work()),
+  );
 }
 
 /** A file, or standard input for `-`. */
@@ -189,9 +207,12 @@ export async function openArchive(path: string): Promise<{
   }
 }
 
-/** Of an archive that is a plain file, open until this process ends; undefined: it is none. */
+/** Of an archive that is a plain file, or comes by a pipe, open until this process ends; undefined: it is neither. */
 function descriptorOf(path: string, totalBytes: number | null): number | undefined {
-  if (path === "-") return positionOf(STANDARD_INPUT) === undefined ? undefined : STANDARD_INPUT;
+  if (path === "-") {
+    const input = fstatSync(STANDARD_INPUT);
+    return input.isFile() || input.isFIFO() ? STANDARD_INPUT : undefined;
+  }
   return totalBytes === null ? undefined : openSync(path, "r");
 }
 

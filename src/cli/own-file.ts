@@ -94,15 +94,20 @@ async function* readBehind(
 
 /** Does `work` with a file or pipe of this process; undefined: the daemon cannot, and has not touched it. */
 export async function unlessUnable<T>(
-  untouched: () => boolean,
+  untouched: (failure: Failure) => boolean,
   work: () => Promise<T>,
 ): Promise<T | undefined> {
   try {
     return await work();
   } catch (thrown) {
-    if (thrown instanceof Failure && CANNOT.has(thrown.code) && untouched()) return undefined;
+    if (thrown instanceof Failure && CANNOT.has(thrown.code) && untouched(thrown)) return undefined;
     throw thrown;
   }
+}
+
+/** Of what is read from a pipe the daemon alone knows. */
+export function saidUntouched({ detail }: Failure): boolean {
+  return detail["untouched"] === true;
 }
 
 /** Tells whether a file still stands where it stands now. */

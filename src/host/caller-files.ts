@@ -1,8 +1,9 @@
-import { closeSync, constants as fs, fstat, read } from "node:fs";
+import { closeSync, constants as fs, fstat, openSync, read } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { Failure } from "../core/failure.ts";
 import type { CallerFile, CallerFiles, MeantFile } from "../core/ports/caller-files.ts";
+import { readerOf } from "./pipe.ts";
 import { syscallThreads } from "./syscall-threads.ts";
 
 const statFile = promisify(fstat);
@@ -10,7 +11,7 @@ const readInto = promisify(read);
 
 /** What is read at once. */
 const PIECE_BYTES = 256 * 1024;
-/** What a pipe that is written to should hold. */
+/** What a pipe should hold. */
 const PIPE_BYTES = 1024 ** 2;
 /** How many pieces there are in turn: `CallerFile.content`. */
 const PIECES = 4;
@@ -28,8 +29,8 @@ async function take(
   const descriptor = await takeDescriptor(connection, number);
   try {
     await checkInode(descriptor, inode);
-    await checkFile(descriptor, use);
-    return new LentFile(descriptor);
+    const pipe = await checkFile(descriptor, use);
+    return pipe ? new LentPipe(descriptor) : new LentFile(descriptor);
   } catch (thrown) {
     closeSync(descriptor);
     throw thrown;
@@ -64,11 +65,11 @@ async function checkInode(descriptor: number, meant: string | undefined): Promis
   if (`${dev}:${ino}` !== meant) throw refusal("something passes the connection on");
 }
 
-/** @throws {Failure} when it cannot be used so. */
-async function checkFile(descriptor: number, use: "read" | "write"): Promise<void> {
+/** Resolves to true for a pipe. @throws {Failure} when it cannot be used so. */
+async function checkFile(descriptor: number, use: "read" | "write"): Promise<boolean> {
   const found = await statFile(descriptor);
-  const pipe = use === "write" && found.isFIFO();
-  if (!pipe && !found.isFile()) throw refusal("it is no regular file");
+  const pipe = found.isFIFO();
+  if (!pipe && !found.isFile()) throw refusal("it is neither a regular file nor a pipe");
   const info = await readFile(`/proc/self/fdinfo/${descriptor}`, "utf8");
   const flags = Number.parseInt(/^flags:\t(\d+)$/m.exec(info)?.[1] ?? "", 8);
   const unwanted = use === "read" ? fs.O_WRONLY : fs.O_RDONLY;
@@ -76,6 +77,27 @@ async function checkFile(descriptor: number, use: "read" | "write"): Promise<voi
   if (pipe) await syscallThreads.call("growPipe", descriptor, PIPE_BYTES);
   else if (use === "write" && (flags & fs.O_APPEND) !== 0) {
     throw refusal("it is only appended to");
+  }
+  return pipe;
+}
+
+class LentPipe implements CallerFile {
+  readonly descriptor: number;
+  #closed = false;
+
+  constructor(descriptor: number) {
+    this.descriptor = descriptor;
+  }
+
+  /** By an open file of our own: whether to wait is set for all who have the same one open. */
+  content(): AsyncGenerator<Uint8Array> {
+    const path = `/proc/self/fd/${this.descriptor}`;
+    return readerOf({ ours: openSync(path, fs.O_RDONLY | fs.O_NONBLOCK) });
+  }
+
+  close(): void {
+    if (!this.#closed) closeSync(this.descriptor);
+    this.#closed = true;
   }
 }
 
@@ -130,6 +152,6 @@ function refusal(why: string, cause?: unknown): Failure {
   return new Failure(
     "unimplemented",
     `Cannot use the caller's own file: ${why}; send or take the archive by the connection`,
-    { cause },
+    { detail: { untouched: true }, cause },
   );
 }

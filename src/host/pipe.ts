@@ -37,7 +37,9 @@ export function writerOf({ ours }: ChildPipe): Socket {
 }
 
 /** What comes out of our end, until the child closes its own; closed when the loop is left. */
-export async function* readerOf({ ours }: ChildPipe): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* readerOf({
+  ours,
+}: Pick<ChildPipe, "ours">): AsyncGenerator<Uint8Array, void, undefined> {
   const pieces: Uint8Array[] = [];
   let fault: unknown;
   let ended = false;

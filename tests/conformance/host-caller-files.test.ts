@@ -72,7 +72,7 @@ function meant(number: number): MeantFile {
 }
 
 const descriptors = () => readdirSync("/proc/self/fd").length;
-const REFUSED = { code: "unimplemented" };
+const REFUSED = { code: "unimplemented", detail: { untouched: true } };
 
 it("1 what is lent is the very file that the caller has open, with its place in it", async () => {
   const socket = await accepted();
@@ -132,21 +132,30 @@ it("2 what is no regular file is refused, and a number that is none", async () =
   ).rejects.toMatchObject(REFUSED);
 });
 
-it("2 a pipe is lent to write to, and not to read from", async () => {
+it("2 a pipe is lent as well, grown, and waits for the caller as it did", async () => {
   const socket = await accepted();
   const name = join(directory, "pipe");
   execFileSync("mkfifo", [name]);
   const ours = openSync(name, constants.O_RDWR);
   opened.push(ours);
-  await expect(hostCallerFiles.take(socket, meant(ours), "read")).rejects.toMatchObject(REFUSED);
-  const lent = await hostCallerFiles.take(socket, meant(ours), "write");
+  const writing = await hostCallerFiles.take(socket, meant(ours), "write");
   // More than it holds when it is new.
   const content = Buffer.alloc(500_000, "abcdefghijk");
-  expect(writeSync(lent.descriptor, content)).toBe(content.length);
+  expect(writeSync(writing.descriptor, content)).toBe(content.length);
+  writing.close();
+  const flags = readFileSync(`/proc/self/fdinfo/${ours}`, "utf8");
+  const lent = await hostCallerFiles.take(socket, meant(ours), "read");
+  const reading = lent.content()[Symbol.asyncIterator]();
+  const first = await reading.next();
+  expect(readFileSync(`/proc/self/fdinfo/${ours}`, "utf8")).toBe(flags);
+  closeSync(opened.pop() as number);
   lent.close();
-  const read = Buffer.alloc(content.length);
-  expect(readSync(ours, read)).toBe(content.length);
-  expect(read.equals(content)).toBe(true);
+  lent.close();
+  const read = [first.value as Uint8Array];
+  for (let next = await reading.next(); next.done !== true; next = await reading.next()) {
+    read.push(next.value);
+  }
+  expect(Buffer.concat(read).equals(content)).toBe(true);
 });
 
 it("3 another file of that number than the caller means is not touched", async () => {

@@ -105,7 +105,7 @@ export const IMPORT_QUERY: z.ZodType<ImportQuery> = z.strictObject({
   file: number(FILE_NUMBER)
     .optional()
     .describe(
-      "An open file of the client, by its number there, that the archive is read from instead of the body; 501: it cannot be, so send it",
+      "An open regular file or pipe of the client, by its number there, that the archive is read from instead of the body; 501: it cannot be, so send it",
     ),
   inode: FILE_INODE.optional(),
 });

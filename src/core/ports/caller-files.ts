@@ -25,10 +25,10 @@ export interface CallerFile {
  *
  * 1. What is lent is the very open file that the process at the other end made the connection with, so that it brings no right
  *    which the process does not have: one that cannot be written to is not written to.
- * 2. Only regular files, to write to also pipes, and only of processes of root: others could start a program with more rights than their own, and name a
+ * 2. Only regular files and pipes, and only of processes of root: others could start a program with more rights than their own, and name a
  *    file of that.
  * 3. What passes a connection on (`ssh -L`, `socat`) is not the caller: the file must be the one that the caller means.
- * 4. `unimplemented`: it cannot be had, whatever the reason; the bytes are to be sent by the connection.
+ * 4. `unimplemented` with the detail `untouched`: it cannot be had, whatever the reason; the bytes are to be sent by the connection.
  */
 export interface CallerFiles {
   /**
