@@ -106,7 +106,7 @@ async function main(): Promise<void> {
   const docker = dockerPluginApp({ faces, log, onActivate, onCall }, stop.signal);
   metrics.count(docker, "docker-plugin");
   await Promise.all([rest.ready(), docker.ready()]);
-  const containerd = containerdDoor({ layerStore: services.layerStore, log });
+  const containerd = containerdDoor({ ...services, log });
   const doors = await Promise.all([
     openDoor(containerd, "snapshots", join(config.runDir, "snapshots.sock"), { mode: 0o600 }),
     openDoor(httpDoor(rest), "rest", join(config.runDir, "lagan.sock"), {

@@ -23,6 +23,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { ImageSeeds } from "./image-seeds.ts";
 import { buildImages } from "./images-parts.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
+import { LayerFilling } from "./layer-filling.ts";
 import { buildLayerStore } from "./layer-store-parts.ts";
 import { Layers } from "./layers.ts";
 import { Mounts } from "./mounts.ts";
@@ -119,6 +120,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     ...{ store, pools, layers, events, queue, clock, random, log },
     ...{ defaultPool: settings.defaultPool, configured: settings.layersPool ?? null },
   });
+  const filling = new LayerFilling({ files, clock });
   const images = buildImages({
     ...{ store, records, layers, layerStore, operations, events, queue, clock, random, log },
     ports: ports.images,
@@ -161,7 +163,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     services: {
       ...{ volumes, history, snapshots, restores, resizes, branches, layers, layerStore },
       ...{ trash, snapshotTrash, mounts, usage, pools, operations, events, doctor, quiet },
-      ...{ profiles, schedules, images, targets, attachments },
+      ...{ profiles, schedules, images, targets, attachments, filling },
     },
     reconcile,
     shadows,
@@ -169,6 +171,7 @@ export function buildNode(ports: NodePorts, settings: NodeSettings): Node {
     start: async (signal) => {
       await pools.openAll(settings.pools, signal);
       await layerStore.open(signal);
+      filling.open(signal);
       await images.open();
       await reconcile.start(signal);
     },

@@ -4,6 +4,7 @@ import type { Doctor } from "./doctor.ts";
 import type { EventLog } from "./event-log.ts";
 import type { History } from "./history.ts";
 import type { Images } from "./images.ts";
+import type { LayerFilling } from "./layer-filling.ts";
 import type { LayerStore } from "./layer-store.ts";
 import type { Layers } from "./layers.ts";
 import type { Mounts } from "./mounts.ts";
@@ -33,6 +34,7 @@ export interface Services {
   readonly images: Images;
   /** Layers of engines and images. */
   readonly layerStore: LayerStore;
+  readonly filling: LayerFilling;
   readonly trash: Trash;
   readonly snapshotTrash: SnapshotTrash;
   readonly mounts: Mounts;

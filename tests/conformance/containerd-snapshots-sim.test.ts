@@ -26,7 +26,7 @@ afterEach(async () => {
 
 async function open(): Promise<Snapshots> {
   const { services } = await world.boot();
-  const door: GrpcDoor = containerdDoor({ layerStore: services.layerStore, log: silent });
+  const door: GrpcDoor = containerdDoor({ ...services, log: silent });
   const path = join(directory, `${opened.length}.sock`);
   await new Promise<void>((resolve) => door.server.listen(path, resolve));
   const client = new Snapshots(path);

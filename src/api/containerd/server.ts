@@ -1,5 +1,6 @@
 import { setFlagsFromString } from "node:v8";
 import type { Log } from "../../core/ports/log.ts";
+import type { LayerFilling } from "../../services/layer-filling.ts";
 import type { LayerStore } from "../../services/layer-store.ts";
 import { type GrpcDoor, grpcDoor } from "../shared/grpc-door.ts";
 
@@ -22,11 +23,12 @@ const QUIET: ReadonlySet<string> = new Set([
 /** What the door needs. */
 interface ContainerdOptions {
   readonly layerStore: LayerStore;
+  readonly filling: LayerFilling;
   readonly log: Log;
 }
 
 /** The door for containerd, and for what speaks to it: a proxy plugin of type `snapshot`. */
-export function containerdDoor({ layerStore, log }: ContainerdOptions): GrpcDoor {
+export function containerdDoor({ layerStore, filling, log }: ContainerdOptions): GrpcDoor {
   return grpcDoor(async () => {
     // The daemon is started to take little memory. Here each call counts, since its callers hold locks meanwhile: some 13 MB more
     // are a third less of processor time. No other door pays: this one is opened by its first client.
@@ -38,7 +40,7 @@ export function containerdDoor({ layerStore, log }: ContainerdOptions): GrpcDoor
         import("./routes.ts"),
         import("./snapshotter.ts"),
       ]);
-    const works = snapshotRoutes(new Snapshotter(layerStore));
+    const works = snapshotRoutes(new Snapshotter(layerStore, filling));
     return [grpcService(SnapshotsService, works, { door: "containerd", log, quiet: QUIET })];
   }, log);
 }

@@ -3,6 +3,7 @@ import type { LayerId } from "../../core/id.ts";
 import { type ChainId, type Hold, type Holder, isChainId } from "../../core/layer/hold.ts";
 import { quote } from "../../core/name.ts";
 import type { LayerMount } from "../../core/ports/storage-driver.ts";
+import type { LayerFilling } from "../../services/layer-filling.ts";
 import type { LayerStore } from "../../services/layer-store.ts";
 import { Family } from "./family.ts";
 import { type Snapshot, type SnapshotData, snapshotOf } from "./snapshot.ts";
@@ -28,10 +29,12 @@ export interface NewSnapshot {
  */
 export class Snapshotter {
   readonly #store: LayerStore;
+  readonly #filling: LayerFilling;
   readonly #family: Family;
 
-  constructor(store: LayerStore) {
+  constructor(store: LayerStore, filling: LayerFilling) {
     this.#store = store;
+    this.#filling = filling;
     this.#family = new Family({
       list: () => this.list(),
       find: (key) => this.#find(key),
@@ -42,7 +45,10 @@ export class Snapshotter {
   async prepare(what: NewSnapshot, signal: AbortSignal): Promise<readonly LayerMount[]> {
     const ref = what.labels[REF_LABEL];
     if (ref !== undefined && isChainId(ref)) await this.#offer(ref, what, signal);
-    return this.#make("active", what, signal);
+    const mounts = await this.#make("active", what, signal);
+    const made = unpackedOf(what.key) && this.#store.get(holderOf(what.key));
+    if (made) this.#filling.begin(made.layer, mounts);
+    return mounts;
   }
 
   view(what: NewSnapshot, signal: AbortSignal): Promise<readonly LayerMount[]> {
@@ -80,6 +86,7 @@ export class Snapshotter {
       );
     }
     const chainId = chainOf(key, name);
+    await this.#filling.end(this.#get(key).layer);
     const data = newData(active.parent, labels);
     await this.#family.adding(name, active.parent, async () => {
       const options = { data, ...(chainId !== undefined && { chainId }) };
@@ -91,10 +98,13 @@ export class Snapshotter {
   /** @throws {Failure} `not_found`, `failed_precondition` when it is a parent. */
   async remove(key: string): Promise<void> {
     const { parent } = this.stat(key);
+    const { layer } = this.#get(key);
     // The collector removes again whatever it finds listed and does not know.
     const how = { durable: "soon" } as const;
     await this.#family.removing(key, () => this.#store.release(holderOf(key), how));
     this.#family.gone(key, parent);
+    // Not waited for; and what could not be written of it is nobody's loss.
+    void this.#filling.end(layer).catch(() => undefined);
   }
 
   /** @throws {Failure} `not_found`. */
@@ -222,6 +232,10 @@ function newData(parent: string, labels: SnapshotData["labels"]): SnapshotData {
  */
 function chainOf(key: string, name: string): ChainId | undefined {
   const chainId = name.slice(name.lastIndexOf("/") + 1);
-  const unpacked = /(?:^|\/)extract-\S+ (\S+)$/.exec(key)?.[1];
-  return unpacked === chainId && isChainId(chainId) ? chainId : undefined;
+  return unpackedOf(key) === chainId && isChainId(chainId) ? chainId : undefined;
+}
+
+/** The chain that an unpacker is unpacking under this key; undefined: somebody else's key. */
+function unpackedOf(key: string): string | undefined {
+  return /(?:^|\/)extract-\S+ (\S+)$/.exec(key)?.[1];
 }
