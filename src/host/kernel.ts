@@ -2,7 +2,7 @@ import { dirname } from "node:path";
 import type { Kernel } from "../core/ports/kernel.ts";
 import { parseMountInfo } from "./mountinfo.ts";
 import { syscallThreads } from "./syscall-threads.ts";
-import { withThawKeeper } from "./thaw-keeper.ts";
+import { withThawKeepers } from "./thaw-keeper.ts";
 
 /** Of the whole process, whichever thread reads it. */
 const MOUNT_TABLE = "/proc/self/mountinfo";
@@ -36,10 +36,11 @@ export const hostKernel: Kernel = {
     })),
   statFileSystem: (path) => syscallThreads.call("statFileSystem", path),
   cloneFile: (source, target) => syscallThreads.call("cloneFile", source, target),
-  cloneFrozen: async (frozen, source, target) => {
-    await syscallThreads.call("syncFileSystemOf", frozen);
-    return withThawKeeper(frozen, (freezeBeforeMs) =>
-      syscallThreads.call("cloneFrozen", frozen, source, target, freezeBeforeMs),
+  cloneFrozen: async (images) => {
+    const frozen = images.flatMap((image) => image.frozen ?? []);
+    await Promise.all(frozen.map((at) => syscallThreads.call("syncFileSystemOf", at)));
+    return withThawKeepers(frozen, (freezeBeforeMs) =>
+      syscallThreads.call("cloneFrozen", images, freezeBeforeMs),
     );
   },
   exclusiveBytes: (path) => syscallThreads.call("exclusiveBytes", path),

@@ -1,5 +1,6 @@
 import { constants as fs, fstatSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import type { FrozenImage } from "../core/ports/kernel.ts";
 import {
   attempt,
   errnoOfCall,
@@ -23,14 +24,35 @@ export function syncFileSystemOf(path: string): void {
 /**
  * `Kernel.cloneFrozen`, with nothing between freeze, clone and thaw that could wait for another thread.
  *
- * @param freezeBeforeMs See {@link withThawKeeper}.
+ * @param freezeBeforeMs See {@link withThawKeepers}.
  */
-export function cloneFrozen(
-  frozen: string,
-  source: string,
-  target: string,
+export function cloneFrozen(images: readonly FrozenImage[], freezeBeforeMs: number): number {
+  const cloned: string[] = [];
+  try {
+    return freezeAll(images, freezeBeforeMs, () => {
+      for (const { source, target } of images) {
+        cloneFile(source, target);
+        cloned.push(target);
+      }
+    });
+  } catch (thrown) {
+    for (const target of cloned) rmSync(target, { force: true });
+    throw thrown;
+  }
+}
+
+/** Does `work` while the file systems of all images are frozen; answers for how long the first one was, in milliseconds. */
+function freezeAll(
+  [image, ...others]: readonly FrozenImage[],
   freezeBeforeMs: number,
+  work: () => void,
 ): number {
+  if (image === undefined) {
+    work();
+    return 0;
+  }
+  const { frozen, target } = image;
+  if (frozen === null) return freezeAll(others, freezeBeforeMs, work);
   return withFile("freeze", frozen, fs.O_RDONLY | fs.O_DIRECTORY, (fd) => {
     const { dev } = attempt("clone to", target, () => statSync(dirname(target)));
     if (fstatSync(fd).dev === dev) {
@@ -43,27 +65,30 @@ export function cloneFrozen(
     }
     const from = performance.now();
     ioctlNumber(fd, FIFREEZE, 0, "freeze", frozen);
-    let cloned = false;
+    let done = false;
     try {
-      cloneFile(source, target);
-      cloned = true;
+      freezeAll(others, freezeBeforeMs, work);
+      done = true;
     } finally {
-      thawAfter(fd, frozen, cloned ? target : undefined);
+      thawAfter(fd, frozen, { done, target });
     }
     return performance.now() - from;
   });
 }
 
 /** Thaws; when that was done already, what was cloned meanwhile is of no one instant. */
-function thawAfter(fd: number, frozen: string, cloned: string | undefined): void {
+function thawAfter(
+  fd: number,
+  frozen: string,
+  { done, target }: { readonly done: boolean; readonly target: string },
+): void {
   try {
     ioctlNumber(fd, FITHAW, 0, "thaw", frozen);
   } catch (thrown) {
     if (errnoOfCall(thrown) !== "EINVAL") throw thrown;
-    if (cloned === undefined) return;
-    rmSync(cloned, { force: true });
-    const meaning = { code: "deadline_exceeded", why: "it had to be thawed too early" } as const;
-    throw new SyscallError("keep frozen", frozen, "EINVAL", meaning);
+    if (!done) return;
+    const why = `it had to be thawed too early for ${target}`;
+    throw new SyscallError("keep frozen", frozen, "EINVAL", { code: "deadline_exceeded", why });
   }
 }
 

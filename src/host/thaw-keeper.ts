@@ -14,6 +14,17 @@ echo ready >&2
 word=$(timeout "$2" head -n 1)
 [ "$word" = done ] || fsfreeze --unfreeze /proc/self/fd/3`;
 
+/** {@link withThawKeeper} of several directories. */
+export async function withThawKeepers<T>(
+  [directory, ...others]: readonly string[],
+  work: (freezeBeforeMs: number) => Promise<T>,
+): Promise<T> {
+  if (directory === undefined) return work(Number.POSITIVE_INFINITY);
+  return withThawKeeper(directory, (first) =>
+    withThawKeepers(others, (rest) => work(Math.min(first, rest))),
+  );
+}
+
 /**
  * Runs `work`, which freezes the file system of `directory` and thaws it again, while another process stands by to thaw
  * it if this one cannot any more.
@@ -22,7 +33,7 @@ word=$(timeout "$2" head -n 1)
  *   `process.hrtime`, in milliseconds.
  * @throws {Failure} `unavailable` when there can be no such process: then nothing is begun.
  */
-export async function withThawKeeper<T>(
+async function withThawKeeper<T>(
   directory: string,
   work: (freezeBeforeMs: number) => Promise<T>,
 ): Promise<T> {

@@ -31,7 +31,11 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     prepare: (layer, options, signal) => bounded(() => driver.prepare(layer, options, signal)),
     view: (layer, parent, signal, care) => bounded(() => driver.view(layer, parent, signal, care)),
     commit: (active, as, signal, care) => bounded(() => driver.commit(active, as, signal, care)),
-    snapshot: (active, as, signal, how) => bounded(() => driver.snapshot(active, as, signal, how)),
+    snapshot: (active, as, signal, how) => {
+      const take = () => driver.snapshot(active, as, signal, how);
+      // Those that wait for each other never wait for a place too.
+      return how?.seat === undefined ? bounded(take) : take();
+    },
     remove: (layer, signal, care) => bounded(() => driver.remove(layer, signal, care)),
     mounts: (layer, options, signal) => bounded(() => driver.mounts(layer, options, signal)),
     usage: (layer, signal) => bounded(() => driver.usage(layer, signal)),

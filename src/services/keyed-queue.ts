@@ -27,4 +27,28 @@ export class KeyedQueue {
       if (lane.waiting === 0) this.#lanes.delete(key);
     }
   }
+
+  /**
+   * Runs work on several keys, alone on all of them. It takes them when all are free, and holds none while it waits for
+   * another: so it never waits for somebody who waits for it.
+   */
+  async runAll<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    const all = [...new Set(keys)];
+    for (;;) {
+      const busy = all.flatMap((key) => this.#lanes.get(key)?.last ?? []);
+      if (busy.length === 0) break;
+      await Promise.allSettled(busy);
+    }
+    let end = (): void => undefined;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const held = all.map((key) => this.run(key, () => ended));
+    try {
+      return await work();
+    } finally {
+      end();
+      await Promise.all(held);
+    }
+  }
 }

@@ -8,6 +8,7 @@ import type { Log } from "../core/ports/log.ts";
 import type { Random } from "../core/ports/random.ts";
 import type { StorageDriver } from "../core/ports/storage-driver.ts";
 import type { Write } from "../core/ports/store.ts";
+import { makeSeats, type Seat } from "../core/together.ts";
 import { parseLabels } from "../core/volume/options.ts";
 import type { Volume, VolumeSpec } from "../core/volume/volume.ts";
 import type { EventLog } from "./event-log.ts";
@@ -54,11 +55,22 @@ export interface Unshown {
   readonly when: Unchanged;
 }
 
+/** What becomes of a snapshot whose layer is there, and with whom it is taken. */
+interface HowTaken<T> {
+  readonly use: (unshown: Unshown) => Promise<T>;
+  readonly seat?: Seat | undefined;
+}
+
 /** How snapshots come to be: the record of the intent, the layer, the record that shows it. */
 export class SnapshotMaking {
   readonly #parts: SnapshotMakingParts;
   /** Those of which this daemon has said that they failed, and that are not taken back yet. */
   readonly #failed = new Set<SnapshotId>();
+  readonly #write = async (unshown: Unshown): Promise<Recorded<Snapshot>> => {
+    const how = { ...unshown.when, durable: "soon" } as const;
+    const revision = await this.#parts.records.write(unshown.writes, how);
+    return { value: unshown.snapshot, revision };
+  };
 
   constructor(parts: SnapshotMakingParts) {
     this.#parts = parts;
@@ -70,11 +82,7 @@ export class SnapshotMaking {
     request: SnapshotRequest,
     signal: AbortSignal,
   ): Promise<Recorded<Snapshot>> {
-    const write = async ({ snapshot, writes, when }: Unshown): Promise<Recorded<Snapshot>> => {
-      const how = { ...when, durable: "soon" } as const;
-      return { value: snapshot, revision: await this.#parts.records.write(writes, how) };
-    };
-    return this.takeFor(line, request, write, signal);
+    return this.takeFor(line, request, this.#write, signal);
   }
 
   /**
@@ -90,12 +98,56 @@ export class SnapshotMaking {
     use: (unshown: Unshown) => Promise<T>,
     signal: AbortSignal,
   ): Promise<T> {
-    return this.#parts.queue.run(line, async () => {
-      const found = await this.#parts.history.line(line);
-      const driver = this.#parts.pools.get(found.value.spec.pool);
-      const consistency = await this.consistency(found.value, driver, request, signal);
-      return this.#make(found, this.#draft(found.value, request, consistency), driver, use, signal);
+    return this.#parts.queue.run(line, () => this.#takeAlone(line, request, { use }, signal));
+  }
+
+  /**
+   * Takes snapshots of several volumes, those of one pool of one instant where its driver can. Answers in their order
+   * what {@link take} would.
+   */
+  takeAll(
+    lines: readonly VolumeName[],
+    request: SnapshotRequest,
+    signal: AbortSignal,
+  ): Promise<readonly PromiseSettledResult<Recorded<Snapshot>>[]> {
+    return this.#parts.queue.runAll(lines, async () => {
+      const seats = await this.#seatsFor(lines);
+      const takes = lines.map((line, index) => {
+        const seat = seats[index];
+        const taking = this.#takeAlone(line, request, { use: this.#write, seat }, signal);
+        return taking.finally(() => seat?.leave());
+      });
+      return Promise.allSettled(takes);
     });
+  }
+
+  /** For each volume, in their order: a seat with those of its pool, or none where each has an instant of its own. */
+  async #seatsFor(lines: readonly VolumeName[]): Promise<readonly (Seat | undefined)[]> {
+    const { history, pools } = this.#parts;
+    const names = await Promise.all(
+      lines.map((line) => history.line(line).then(({ value }) => value.spec.pool)),
+    );
+    const seats = new Map(
+      [...new Set(names)].map((name) => {
+        const { joinedSnapshots } = pools.get(name).traits;
+        const count = names.filter((one) => one === name).length;
+        return [name, joinedSnapshots === undefined ? [] : [...makeSeats(count)]] as const;
+      }),
+    );
+    return names.map((name) => seats.get(name)?.pop());
+  }
+
+  /** Nobody else works on the volume meanwhile. */
+  async #takeAlone<T>(
+    line: VolumeName,
+    request: SnapshotRequest,
+    how: HowTaken<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const found = await this.#parts.history.line(line);
+    const driver = this.#parts.pools.get(found.value.spec.pool);
+    const consistency = await this.consistency(found.value, driver, request, signal);
+    return this.#make(found, this.#draft(found.value, request, consistency), driver, how, signal);
   }
 
   /** Shows a snapshot whose making was cut off when its layer is there, as it may have been acknowledged; else takes it back. */
@@ -211,7 +263,7 @@ export class SnapshotMaking {
     line: Recorded<Volume>,
     draft: Snapshot,
     driver: StorageDriver,
-    use: (unshown: Unshown) => Promise<T>,
+    { use, seat }: HowTaken<T>,
     signal: AbortSignal,
   ): Promise<T> {
     const { records, operations, log } = this.#parts;
@@ -221,7 +273,9 @@ export class SnapshotMaking {
     const recorded = records.write(intent, { unchanged: [line] });
     return operations.underway.run(operation, signal, async (work) => {
       work.expect(driver, volume.head);
-      const made = driver.snapshot(volume.head, draft.layer, work.signal, { ...work, recorded });
+      const { progress } = work;
+      const how = { progress, recorded, seat };
+      const made = driver.snapshot(volume.head, draft.layer, work.signal, how);
       const begun = { value: draft, revision: await writtenIntent(recorded, made) };
       try {
         await made;

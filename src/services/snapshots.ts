@@ -12,6 +12,7 @@ import { formatMinute } from "../core/time.ts";
 import { mergeLabels } from "../core/volume/options.ts";
 import type { Labels, Volume } from "../core/volume/volume.ts";
 import { rootOf } from "./history.ts";
+import type { Pools } from "./pools.ts";
 import type { Quiet } from "./quiet.ts";
 import { putSnapshot, type Recorded } from "./records.ts";
 import type { SnapshotMaking, SnapshotMakingParts } from "./snapshot-making.ts";
@@ -42,7 +43,7 @@ export interface TakenGroup {
   readonly snapshots: readonly Recorded<Snapshot>[];
   readonly containers: readonly string[];
   readonly faults: readonly string[];
-  /** Between the first instant that was kept and the last, in milliseconds, at most. */
+  /** Between the first instant that was kept and the last, in milliseconds, at most; 0: they are of one. */
   readonly skewMs: number;
 }
 
@@ -108,18 +109,17 @@ export class Snapshots {
     request: SnapshotRequest & { readonly group: PointName },
     signal: AbortSignal,
   ): Promise<TakenGroup> {
-    const { quiet, history, making, clock } = this.#parts;
-    const volumes = await Promise.all(lines.map(async (line) => (await history.line(line)).value));
+    const { quiet, history, making, pools, clock } = this.#parts;
+    const names = [...new Set(lines)];
+    const volumes = await Promise.all(names.map(async (line) => (await history.line(line)).value));
     const options = { how: request.quiet, attempt: `snapshot group "${request.group}"` };
     const { result, containers, faults } = await quiet.around(
       volumes,
       options,
       async () => {
         const from = clock.monotonic();
-        const settled = await Promise.allSettled(
-          lines.map((line) => making.take(line, request, signal)),
-        );
-        const skewMs = clock.monotonic() - from;
+        const settled = await making.takeAll(names, request, signal);
+        const skewMs = isOne(pools, volumes) ? 0 : clock.monotonic() - from;
         const snapshots = settled.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
         const failed = settled.find((one) => one.status === "rejected");
         if (failed === undefined) return { snapshots, skewMs };
@@ -212,4 +212,11 @@ export class Snapshots {
     }
     return this.#parts.trash.put(line.value, snapshot, signal);
   }
+}
+
+/** True when the driver of their pool keeps them at one instant. */
+function isOne(pools: Pools, volumes: readonly Volume[]): boolean {
+  const names = new Set(volumes.map(({ spec }) => spec.pool));
+  const [name] = names;
+  return names.size === 1 && name !== undefined && pools.get(name).traits.joinedSnapshots === true;
 }

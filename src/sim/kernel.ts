@@ -1,6 +1,7 @@
 import { Failure } from "../core/failure.ts";
 import type {
   FileSystemStat,
+  FrozenImage,
   Kernel,
   MountEntry,
   MountNamespace,
@@ -95,15 +96,18 @@ export class SimKernel implements Kernel {
   }
 
   /** At one instant, so that nobody is kept waiting and no death comes between. */
-  cloneFrozen(frozen: string, source: string, target: string): Promise<number> {
+  cloneFrozen(images: readonly FrozenImage[]): Promise<number> {
     return this.#incarnation.call(() => {
-      const { fileSystem } = this.#machine.follow("freeze", frozen).node.tree;
-      if (this.#absentEntry("clone", target).directory.node.tree.fileSystem === fileSystem) {
-        throw failureOf("clone", target, "EINVAL");
+      for (const { frozen, source, target } of images) {
+        const { node } = this.#absentEntry("clone", target).directory;
+        this.#node("clone", source);
+        if (frozen === null) continue;
+        const { fileSystem } = this.#machine.follow("freeze", frozen).node.tree;
+        if (node.tree.fileSystem === fileSystem) throw failureOf("clone", target, "EINVAL");
+        if (fileSystem.frozen) throw failureOf("freeze", frozen, "EBUSY");
+        fileSystem.commit();
       }
-      if (fileSystem.frozen) throw failureOf("freeze", frozen, "EBUSY");
-      fileSystem.commit();
-      this.#clone(source, target);
+      for (const { source, target } of images) this.#clone(source, target);
       return 0;
     });
   }

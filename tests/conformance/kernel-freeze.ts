@@ -7,9 +7,30 @@ export function kernelFreeze(check: Check): void {
     const { kernel, files, root } = given;
     const frozen = await mounted(given);
     await files.writeText(`${root}/a`, "text");
-    expect(await kernel.cloneFrozen(frozen, `${root}/a`, `${root}/b`)).toBeGreaterThanOrEqual(0);
+    expect(
+      await kernel.cloneFrozen([{ frozen, source: `${root}/a`, target: `${root}/b` }]),
+    ).toBeGreaterThanOrEqual(0);
     await files.writeText(`${root}/a`, "changed");
     expect(await files.readText(`${root}/b`)).toBe("text");
+    await files.writeText(`${frozen}/file`, "written");
+    await kernel.unmount(frozen);
+  });
+
+  check("21 clones several at once, or none of them", async (given) => {
+    const { kernel, files, root } = given;
+    const frozen = await mounted(given);
+    await files.writeText(`${root}/a`, "one");
+    await files.writeText(`${root}/b`, "two");
+    const clone = (second: string) =>
+      kernel.cloneFrozen([
+        { frozen, source: `${root}/a`, target: `${root}/c` },
+        { frozen: null, source: `${root}/${second}`, target: `${root}/d` },
+      ]);
+    await fails(clone("none"), "not_found", `${root}/none`);
+    expect(await files.list(root)).toEqual(["a", "b"]);
+    await clone("b");
+    expect(await files.readText(`${root}/c`)).toBe("one");
+    expect(await files.readText(`${root}/d`)).toBe("two");
     await files.writeText(`${frozen}/file`, "written");
     await kernel.unmount(frozen);
   });
@@ -17,7 +38,8 @@ export function kernelFreeze(check: Check): void {
   check("22 thaws also when there is nothing to clone, or nothing to clone to", async (given) => {
     const { kernel, files, root, plain } = given;
     const frozen = await mounted(given);
-    const clone = (source: string, target: string) => kernel.cloneFrozen(frozen, source, target);
+    const clone = (source: string, target: string) =>
+      kernel.cloneFrozen([{ frozen, source, target }]);
     await files.writeText(`${root}/a`, "a");
     await files.writeText(`${root}/b`, "b");
     await files.writeText(`${plain}/a`, "a");
@@ -34,7 +56,7 @@ export function kernelFreeze(check: Check): void {
   check("23 never freezes what it writes to", async (given) => {
     const { kernel, files, root } = given;
     await files.writeText(`${root}/a`, "a");
-    const clone = kernel.cloneFrozen(root, `${root}/a`, `${root}/b`);
+    const clone = kernel.cloneFrozen([{ frozen: root, source: `${root}/a`, target: `${root}/b` }]);
     await fails(clone, "invalid_argument", `${root}/b`);
     await files.writeText(`${root}/a`, "written");
     expect(await files.list(root)).toEqual(["a"]);
@@ -45,7 +67,7 @@ export function kernelFreeze(check: Check): void {
     const frozen = await mounted(given);
     await files.writeText(`${root}/a`, "a");
     await freeze(frozen);
-    const clone = kernel.cloneFrozen(frozen, `${root}/a`, `${root}/b`);
+    const clone = kernel.cloneFrozen([{ frozen, source: `${root}/a`, target: `${root}/b` }]);
     await fails(clone, "failed_precondition", frozen);
     await kernel.thaw(frozen);
     await kernel.thaw(frozen);

@@ -19,9 +19,9 @@ export class RecordWriter {
     this.#files = files;
   }
 
-  /** Begins to write into new files of a directory. */
-  static async start(directory: string): Promise<RecordWriter> {
-    const paths = Array.from({ length: FILES }, (_, index) => fileOf(directory, index));
+  /** Begins to write into new files of a directory, or of several in turn. */
+  static async start(...directories: readonly string[]): Promise<RecordWriter> {
+    const paths = Array.from({ length: FILES }, (_, index) => fileOf(directories, index));
     const writer = new RecordWriter(await Promise.all(paths.map((path) => open(path, "ax"))));
     writer.#running = writer.#run();
     // What went wrong is told by more() and stop().
@@ -76,10 +76,10 @@ export class RecordWriter {
 }
 
 /** How many whole records each file has; throws when one is no prefix of what was written to it. */
-export async function readRecords(directory: string): Promise<readonly number[]> {
+export async function readRecords(...directories: readonly string[]): Promise<readonly number[]> {
   const counts: number[] = [];
   for (let index = 0; index < FILES; index++) {
-    const text = await readFile(fileOf(directory, index), "utf8");
+    const text = await readFile(fileOf(directories, index), "utf8");
     const whole = Math.floor(text.length / RECORD_BYTES);
     const expected = Array.from({ length: whole + 1 }, (_, place) =>
       recordOf(numberOf(index, place)),
@@ -124,6 +124,6 @@ function recordOf(number: number): string {
     .concat("\n");
 }
 
-function fileOf(directory: string, index: number): string {
-  return join(directory, `records-${index}`);
+function fileOf(directories: readonly string[], index: number): string {
+  return join(directories[index % directories.length] ?? "", `records-${index}`);
 }

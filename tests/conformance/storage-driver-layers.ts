@@ -1,11 +1,13 @@
 import { expect } from "vitest";
 import type { DriverTraits } from "../../src/core/ports/storage-driver.ts";
+import { makeSeats } from "../../src/core/together.ts";
 import type { Check } from "./storage-driver.ts";
 import {
   A,
   B,
   C,
   D,
+  E,
   failedRecord,
   info,
   LIVE,
@@ -124,6 +126,29 @@ function commitTests(check: Check): void {
       expect(await textOf(fixture, driver, C, "file")).toBe("kept");
     },
     hasLayers,
+  );
+  check(
+    "26 snapshots that join wait for each other, and are there together",
+    async ({ driver, fixture }) => {
+      await prepare(driver, A);
+      await prepare(driver, B);
+      const [one, two, three, four] = [...makeSeats(2), ...makeSeats(2)];
+      const first = driver.snapshot(A, C, LIVE, { seat: one });
+      await put(fixture, driver, A, "file", "of A");
+      await put(fixture, driver, B, "file", "of B");
+      expect((await driver.list(LIVE)).map(({ id }) => id)).toEqual([A, B]);
+      await Promise.all([first, driver.snapshot(B, D, LIVE, { seat: two })]);
+      await prepare(driver, E, { parent: C });
+      expect(await textOf(fixture, driver, E, "file")).toBe("of A");
+      await driver.remove(E, LIVE);
+      await prepare(driver, E, { parent: D });
+      expect(await textOf(fixture, driver, E, "file")).toBe("of B");
+      await driver.remove(E, LIVE);
+      four?.leave();
+      await driver.snapshot(A, E, LIVE, { seat: three });
+      expect((await driver.list(LIVE)).map(({ id }) => id)).toEqual([A, B, C, D, E]);
+    },
+    (traits) => traits.joinedSnapshots === true,
   );
   check(
     "14 a snapshot is refused without the trait",

@@ -5,6 +5,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type LayerId, parseId } from "../../src/core/id.ts";
 import type { StorageDriver } from "../../src/core/ports/storage-driver.ts";
+import { makeSeats } from "../../src/core/together.ts";
 import { createLoopDriver } from "../../src/drivers/loop/driver.ts";
 import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
 import { hostExec } from "../../src/host/exec.ts";
@@ -21,9 +22,9 @@ const ports: DriverPorts = { files: hostFiles, kernel: hostKernel, exec: hostExe
 const MIB = 1024 ** 2;
 const XFS = ["mkfs.xfs", "-q", "-m", "reflink=1"] as const;
 const EXT4 = ["mkfs.ext4", "-q"] as const;
-const [A, B, C] = ["a", "b", "c"].map((digit) =>
+const [A, B, C, D] = ["a", "b", "c", "d"].map((digit) =>
   parseId<LayerId>(`01920000-0000-7000-8000-00000000000${digit}`),
-) as [LayerId, LayerId, LayerId];
+) as [LayerId, LayerId, LayerId, LayerId];
 const REFUSED = { code: "failed_precondition" };
 
 let scratch: Scratch;
@@ -170,6 +171,35 @@ describe("snapshots of a volume in use", () => {
         await writer.stop();
       }
     });
+  });
+
+  it("26 are of one instant when they join", async () => {
+    const driver = await opened(XFS, { size: "24M" });
+    await prepare(driver, A);
+    await prepare(driver, B);
+    await within(driver, A, (first) =>
+      within(driver, B, async (second) => {
+        const writer = await RecordWriter.start(first, second);
+        try {
+          for (let round = 0; round < liveSnapshots(15); round++) {
+            await writer.more(5);
+            const before = writer.acknowledged;
+            const [one, two] = makeSeats(2);
+            await Promise.all([
+              driver.snapshot(A, C, LIVE, { seat: one }),
+              driver.snapshot(B, D, LIVE, { seat: two }),
+            ]);
+            const read = (at: string) => within(driver, D, (other) => readRecords(at, other), true);
+            const last = lastRecord(await within(driver, C, read, true));
+            expect(last).toBeGreaterThanOrEqual(before);
+            await driver.remove(C, LIVE);
+            await driver.remove(D, LIVE);
+          }
+        } finally {
+          await writer.stop();
+        }
+      }),
+    );
   });
 
   it("are whole too when it is not in use, but was when the machine lost its power", async () => {

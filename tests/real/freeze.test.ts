@@ -80,7 +80,9 @@ async function writes(directory: string): Promise<boolean> {
 describe("a clone of the image of a frozen file system", () => {
   it("has everything that was written before, clean, and the freeze is short", async () => {
     await writeFile(join(mounted, "file"), "not synced");
-    const frozenMs = await hostKernel.cloneFrozen(mounted, image, `${image}.clone`);
+    const frozenMs = await hostKernel.cloneFrozen([
+      { frozen: mounted, source: image, target: `${image}.clone` },
+    ]);
     expect(frozenMs).toBeLessThan(1_000);
     await writeFile(join(mounted, "file"), "later");
     const clone = join(scratch.path, "clone");

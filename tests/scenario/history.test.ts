@@ -337,6 +337,34 @@ describe.each(["btrfs", "directory"] as const)("on driver %s", (driver) => {
     expect(await history.list(data)).toHaveLength(1);
   });
 
+  it("takes a group at one instant where the driver can, and does not wait for one that cannot be taken", async () => {
+    const { snapshots, volumes, history, pools } = node.services;
+    await volumes.create(copy, parseVolumeOptions({}), signal);
+    const pool = pools.get(pools.names()[0] as never);
+    const { snapshot, traits } = pool;
+    const together: number[] = [];
+    const joined: typeof snapshot = (active, as, ours, how) =>
+      how?.seat?.join([active, as] as const, async (parts) => {
+        together.push(parts.length);
+        for (const [source, target] of parts) await snapshot(source, target, ours);
+      }) ?? Promise.reject(new Error("no seat"));
+    Object.defineProperty(pool, "traits", { value: { ...traits, joinedSnapshots: true } });
+    Object.assign(pool, { snapshot: joined });
+    const group = parsePointName("nightly", "group");
+    const take = () => snapshots.createGroup([data, copy, data], { ...by, group }, signal);
+    expect(await take()).toMatchObject({ skewMs: 0, snapshots: { length: 2 } });
+    expect(together).toEqual([2]);
+    const refused: typeof snapshot = (active, ...rest) =>
+      together.push(0) === 2
+        ? Promise.reject(new Failure("unavailable", "Injected"))
+        : joined(active, ...rest);
+    Object.assign(pool, { snapshot: refused });
+    await expect(take()).rejects.toMatchObject({ code: "unavailable" });
+    expect(together).toEqual([2, 0, 0, 1]);
+    expect(await history.list(data)).toHaveLength(1);
+    expect(await history.list(copy)).toHaveLength(1);
+  });
+
   it("keeps what two restores replaced, though the first one's keeping failed", async () => {
     await take("one", "before");
     await write(data, "two");

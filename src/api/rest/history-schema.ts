@@ -79,7 +79,10 @@ export const GROUP: z.ZodType<WireGroup> = named(
   z.strictObject({
     group: z.string(),
     snapshots: z.array(SNAPSHOT),
-    skewMs: z.number().min(0).describe("Longest time between two of their instants"),
+    skewMs: z
+      .number()
+      .min(0)
+      .describe("Longest time between two of their instants; 0: they are of one"),
     ...quiet,
   }),
 );

@@ -66,7 +66,9 @@ function createCommand(context: Context): Command {
       if (group !== undefined) {
         const taken = await client.takeGroup({ ...body, group, volumes });
         for (const one of taken.snapshots) context.out(`${printable(refOf(one))}\n`);
-        context.err(`Within ${Math.ceil(taken.skewMs)} ms of each other\n`);
+        const { skewMs } = taken;
+        const apart = `Within ${Math.ceil(skewMs)} ms of each other`;
+        context.err(`${skewMs === 0 ? "Of one instant" : apart}\n`);
         tellQuiet(context, taken);
         return;
       }

@@ -68,6 +68,13 @@ export interface QuotaUsage {
 /** Longest that a file system of ours stays frozen, in milliseconds. */
 export const FREEZE_LIMIT_MS = 5_000;
 
+/** A file to be cloned, and a directory of the file system that lies in it; null: none is mounted. */
+export interface FrozenImage {
+  readonly frozen: string | null;
+  readonly source: string;
+  readonly target: string;
+}
+
 /**
  * What only the kernel can do. Held by `tests/conformance/kernel.ts`. Paths are absolute.
  *
@@ -109,15 +116,15 @@ export interface Kernel {
   cloneFile(source: string, target: string): Promise<void>;
 
   /**
-   * 21. As 8, while the file system of the directory `frozen` takes no writes: `target` is what `source` is at one
-   *     instant of it, with all that was written to it before. For the image that this file system lies in. Answers how
-   *     long its writers may have had to wait, in milliseconds.
+   * 21. As 8, of each image, while the file systems of all directories `frozen` take no writes: all targets are what their
+   *     sources are at one instant, with all that was written to them before. Answers how long writers may have had to
+   *     wait, in milliseconds. When one cannot be cloned, no target is left.
    * 22. It is thawed when the call ends, however it ends, also when this process is killed meanwhile; after
    *     {@link FREEZE_LIMIT_MS} whatever goes on, and then the call fails with `deadline_exceeded` and leaves no target.
    * 23. `target` on that very file system: `invalid_argument`; frozen by somebody else already: `failed_precondition`;
    *     one that cannot be frozen: `unimplemented`.
    */
-  cloneFrozen(frozen: string, source: string, target: string): Promise<number>;
+  cloneFrozen(images: readonly FrozenImage[]): Promise<number>;
   /**
    * 25. Bytes allocated to a regular file that no other file shares: what its removal would free. Where the file system
    *     cannot tell, all that are allocated. May lag behind writers by the file system's commit interval.

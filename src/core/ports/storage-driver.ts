@@ -1,4 +1,5 @@
 import type { LayerId } from "../id.ts";
+import type { Seat } from "../together.ts";
 import type { Progress } from "./files.ts";
 import type { MountRequest } from "./kernel.ts";
 
@@ -11,6 +12,8 @@ export interface DriverTraits {
    * file by file; or not at all.
    */
   readonly liveSnapshots: "atomic" | "frozen" | "per-file" | false;
+  /** `snapshot()` of several layers can be of one instant (`MakeHow.seat`). Absent: no. */
+  readonly joinedSnapshots?: true;
   /** `prepare` and `view` with a parent take no time that grows with the layer. */
   readonly instantClones: boolean;
   /** Takes a parent at all. */
@@ -86,6 +89,11 @@ export interface MakeHow {
    *     that outlives the next `open`; when it rejects, so does the call, and nothing is left. Absent: it is on record.
    */
   readonly recorded?: Promise<unknown> | undefined;
+  /**
+   * 26. Of a `snapshot`, with `traits.joinedSnapshots`: those of the calls that join with seats of one kind are of one instant.
+   *     The call joins when all that can be done before is done; when it has ended without, the caller leaves the seat.
+   */
+  readonly seat?: Seat | undefined;
 }
 
 /** What a new active layer is to be. */

@@ -1,7 +1,7 @@
 import { Failure } from "../../core/failure.ts";
 import { isId, type LayerId } from "../../core/id.ts";
 import type { FileStat } from "../../core/ports/files.ts";
-import type { MountEntry } from "../../core/ports/kernel.ts";
+import type { FrozenImage, MountEntry } from "../../core/ports/kernel.ts";
 import type {
   DriverFacts,
   DriverTraits,
@@ -12,13 +12,14 @@ import type {
   PoolSpace,
 } from "../../core/ports/storage-driver.ts";
 import { formatBytes } from "../../core/size.ts";
+import type { Seat } from "../../core/together.ts";
 import { describeLayer, parseLayerRecord, RECORD_FILE } from "../shared/layer-record.ts";
 import { isBroken } from "../shared/mount-of.ts";
 import { PoolDirectory, type PoolPast } from "../shared/pool-directory.ts";
 import type { DriverPorts } from "../shared/ports.ts";
 import { canCloneFiles } from "../shared/reflink.ts";
 import { sparseRoom } from "../shared/sparse-room.ts";
-import type { Trees } from "../shared/trees.ts";
+import type { CopyOptions, Trees } from "../shared/trees.ts";
 import { BlockImages } from "./block-images.ts";
 import { work } from "./command.ts";
 import { FILE_SYSTEMS, type ImageFileSystem } from "./file-systems.ts";
@@ -67,6 +68,7 @@ export class LoopTrees implements Trees {
       // Without shared bytes the file system would be frozen for as long as the copy takes.
       liveSnapshots: this.#reflink ? "frozen" : false,
       instantClones: this.#reflink,
+      ...(this.#reflink && { joinedSnapshots: true }),
       layers: true,
       independentLayers: true,
       plainPaths: false,
@@ -143,20 +145,20 @@ export class LoopTrees implements Trees {
   async copy(
     source: string,
     target: string,
-    options: { readonly live?: boolean },
+    options: Pick<CopyOptions, "live" | "seat">,
     signal: AbortSignal,
   ): Promise<void> {
     const block = await this.#blocks.has(source);
     if (block) await this.#blocks.mark(target);
     if (options.live !== true) return this.#copy(source, target, signal);
-    if (block) return this.#copyDevice(source, target, signal);
+    if (block) return this.#copyDevice(source, target, options.seat, signal);
     const entry = await this.#mounts.find(source);
     const where = entry === undefined ? source : `what is mounted at ${entry.mountPoint}`;
     const attempt = `Cannot take a snapshot of ${where}`;
     if (entry !== undefined && isBroken(entry)) {
       throw new Failure("failed_precondition", `${attempt}: it is read-only after an error`);
     }
-    if (this.#reflink) return this.#copyFrozen(entry, source, target);
+    if (this.#reflink) return this.#copyFrozen(entry, source, target, options.seat);
     if (entry !== undefined) {
       throw new Failure(
         "failed_precondition",
@@ -268,7 +270,12 @@ export class LoopTrees implements Trees {
   }
 
   /** Of a device that may be written meanwhile: what was written to it so far, as after a power cut. */
-  async #copyDevice(source: string, target: string, signal: AbortSignal): Promise<void> {
+  async #copyDevice(
+    source: string,
+    target: string,
+    seat: Seat | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     if (!this.#reflink) {
       const attempt = `Cannot take a snapshot of ${source}`;
       await this.#blocks.ensureUnpublished(source, `${attempt} at one instant on ${this.#host}`);
@@ -276,19 +283,32 @@ export class LoopTrees implements Trees {
     }
     await this.#blocks.flush(source);
     // The file system lets nobody write to a file while its bytes are being shared.
-    await this.#copy(source, target, signal);
+    if (this.#reflink) await this.#clone({ frozen: null, source, target }, seat);
+    else await this.#copy(source, target, signal);
   }
 
-  async #copyFrozen(entry: MountEntry | undefined, source: string, target: string): Promise<void> {
-    const { exec, kernel } = this.#ports;
-    if (entry?.superOptions.includes("ro")) return this.#copy(source, target);
-    const clone = async (at: string): Promise<void> => {
-      await kernel.cloneFrozen(at, source, target);
-    };
-    // Frozen also when nobody is seen to have it: there may be mounts that only others see, of the same file system.
-    if (entry === undefined) await this.#mounts.withMounted(source, clone);
+  async #copyFrozen(
+    entry: MountEntry | undefined,
+    source: string,
+    target: string,
+    seat: Seat | undefined,
+  ): Promise<void> {
+    const clone = (frozen: string | null) => this.#clone({ frozen, source, target }, seat);
+    if (entry?.superOptions.includes("ro")) await clone(null);
+    // Frozen also when nobody is seen to have it: there may be mounts that only others see, of the same file system. And
+    // who waits for others does it by a mount of its own: a container's may be gone by then.
+    else if (entry === undefined || seat) await this.#mounts.withMounted(source, clone);
     else await clone(entry.mountPoint);
-    await work(exec, `Cannot write out ${target}`, ["sync", target]);
+  }
+
+  /** Those of one group are frozen together. */
+  async #clone(image: FrozenImage, seat: Seat | undefined): Promise<void> {
+    const { exec, kernel } = this.#ports;
+    const act = async (images: readonly FrozenImage[]): Promise<void> => {
+      await kernel.cloneFrozen(images);
+    };
+    await (seat === undefined ? act([image]) : seat.join(image, act));
+    await work(exec, `Cannot write out ${image.target}`, ["sync", image.target]);
   }
 
   /** A durable copy of an image that nobody writes to. */

@@ -60,6 +60,7 @@ export class MemoryDriver implements StorageDriver {
   readonly traits: DriverTraits = {
     sizeLimit: { errno: "EDQUOT" },
     liveSnapshots: "atomic",
+    joinedSnapshots: true,
     instantClones: true,
     layers: true,
     plainPaths: true,
@@ -129,7 +130,11 @@ export class MemoryDriver implements StorageDriver {
   async snapshot(active: LayerId, as: LayerId, signal: AbortSignal, how?: MakeHow): Promise<void> {
     await how?.recorded;
     const done = this.#up(signal).get(as);
-    if (done?.committedFrom !== active) this.#copyCommitted(active, as);
+    if (done?.committedFrom === active) return;
+    const act = async (all: readonly (readonly [LayerId, LayerId])[]): Promise<void> => {
+      for (const [source, copy] of all) this.#copyCommitted(source, copy);
+    };
+    await (how?.seat === undefined ? act([[active, as]]) : how.seat.join([active, as], act));
   }
 
   async remove(layer: LayerId, signal: AbortSignal): Promise<void> {

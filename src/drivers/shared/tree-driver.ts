@@ -198,7 +198,7 @@ export class TreeDriver implements StorageDriver {
     active: LayerId,
     as: LayerId,
     signal: AbortSignal,
-    { progress, recorded }: MakeHow = {},
+    { progress, recorded, seat }: MakeHow = {},
   ): Promise<void> {
     const attempt = `Cannot snapshot layer ${active} as ${as}`;
     const shelf = await this.#up(signal);
@@ -216,7 +216,7 @@ export class TreeDriver implements StorageDriver {
       this.#trees.copy(
         shelf.content(active),
         content,
-        { readOnly: true, live: true, progress },
+        { readOnly: true, live: true, progress, seat },
         signal,
       ),
     );

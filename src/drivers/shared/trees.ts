@@ -8,11 +8,14 @@ import type {
   PoolHealth,
   PoolSpace,
 } from "../../core/ports/storage-driver.ts";
+import type { Seat } from "../../core/together.ts";
 
 /** How a tree is to be copied. */
 export interface CopyOptions {
   readonly readOnly: boolean;
   readonly live?: boolean;
+  /** As in sentence 26 of `StorageDriver`. */
+  readonly seat?: Seat | undefined;
   readonly progress?: Progress | undefined;
 }
 
