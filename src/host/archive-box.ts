@@ -10,10 +10,14 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
  * How every tar is started: in a mount namespace of its own, which hears nothing of the host's later mounts; as the first
- * process of a process namespace, because GNU tar writes its process id into the headers of sparse files.
+ * process of a process namespace, because GNU tar writes its process id into the headers of sparse files. It ends with the daemon,
+ * however that ends: it could fill a file that nobody wants any more.
  */
 const ALONE: readonly string[] = [
   ...[
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
     "unshare",
     "--mount",
     "--propagation",

@@ -100,6 +100,16 @@ it("an export whose daemon dies fails, and its tar ends", async () => {
   await noTar();
 });
 
+it("a tar whose daemon dies ends, also when nobody closes what it writes to", async () => {
+  const { exporting, end } = await heldExport();
+  exporting.signal("SIGSTOP");
+  await machine.lagand.kill();
+  await noTar();
+  exporting.signal("SIGCONT");
+  await end.close();
+  await gone(exporting);
+});
+
 it("a target without room for it is told, and no part stays under its name", async () => {
   const small = machine.path("small");
   await machine.must("mkdir", small);
