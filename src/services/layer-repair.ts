@@ -77,9 +77,11 @@ export class LayerRepair {
   /** Commits a layer that is recorded as committed. Done already is success. */
   async commit({ pool, id, from }: KeptLayer): Promise<void> {
     invariant(from !== null, "a committed layer was active");
+    const { index, pools } = this.#parts;
     try {
       // Not to be broken off: the record says that it is done.
-      await this.#parts.pools.get(pool).commit(from, id, new AbortController().signal, KEPT);
+      const work = () => pools.get(pool).commit(from, id, new AbortController().signal, KEPT);
+      await index.keeping([id, from], work);
     } catch (thrown) {
       this.doubt();
       throw thrown;

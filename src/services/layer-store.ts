@@ -325,15 +325,15 @@ export class LayerStore {
     writes: readonly Write[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { pools, index, repair } = this.#parts;
-    const driver = pools.get(layer.pool);
-    const untouched = (await driver.beginCommit?.(layer.id, committed.id, signal)) === true;
-    const kept = untouched ? { ...committed, untouched } : committed;
+    const { pools, index, repair, reaper } = this.#parts;
+    const untouched = await pools.get(layer.pool).beginCommit?.(layer.id, committed.id, signal);
+    const kept: KeptLayer = untouched ? { ...committed, untouched } : committed;
     signal.throwIfAborted();
     await this.#write([...writes, dropLayer(layer.id), putLayer(kept)]);
     index.putLayer(kept);
     index.dropLayer(layer.id);
-    await repair.commit(kept);
+    // The record is the truth: nobody has to wait for the rest but who asks the driver for this layer.
+    repair.commit(kept).catch(() => reaper.kick());
   }
 
   /** Does `work` while no other call changes what these holders hold, on what is surely in the store. */

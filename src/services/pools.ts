@@ -12,6 +12,7 @@ import type {
 } from "../core/ports/storage-driver.ts";
 import { boundedDriver } from "./bounded-driver.ts";
 import type { EventLog } from "./event-log.ts";
+import { orderedDriver } from "./ordered-driver.ts";
 import { putPool, type Records } from "./records.ts";
 
 /** How long the daemon waits for a pool at its start before it goes on without it, in milliseconds. */
@@ -117,7 +118,7 @@ export class Pools {
   #add(record: PoolRecord): OpenPool {
     const pool: OpenPool = {
       record,
-      driver: boundedDriver(this.#parts.maker.build(record), POOL_CALLS_LIMIT),
+      driver: orderedDriver(boundedDriver(this.#parts.maker.build(record), POOL_CALLS_LIMIT)),
       health: { state: "faulted", why: "it is being opened" },
       opening: undefined,
       looking: undefined,

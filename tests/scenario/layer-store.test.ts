@@ -1,5 +1,6 @@
 import { beforeEach, expect, it } from "vitest";
 import { type Hold, type Holder, parseChainId } from "../../src/core/layer/hold.ts";
+import { parsePoolName } from "../../src/core/name.ts";
 import type { LayerStore } from "../../src/services/layer-store.ts";
 import type { Node } from "../../src/services/node.ts";
 import { World } from "./world.ts";
@@ -145,4 +146,44 @@ it("layers of engines are nobody's orphans, and their pools say when one is lost
   const next = await world.boot();
   expect(next.services.layerStore.lost()).toEqual([committed.layer]);
   expect(layer).not.toBe(committed.layer);
+});
+
+it("a commit that was answered is ended in the background, whatever step of it fails", async () => {
+  for (let nth = 1, hit: string | undefined = ""; hit !== undefined; nth++) {
+    world = new World("overlay");
+    node = await world.boot();
+    store = node.services.layerStore;
+    await prepare("one");
+    world.machine.crash();
+    const plain = world.build();
+    await plain.node.start(signal);
+    world.machine.crash();
+    const daemon = world.build({ nth: plain.calls() + nth, when: "before" });
+    // A start makes no fewer calls than the one before it.
+    if (
+      !(await daemon.node.start(signal).then(
+        () => true,
+        () => false,
+      ))
+    )
+      continue;
+    node = daemon.node;
+    store = node.services.layerStore;
+    const committing = store.commit(held("one"), held("two"), { data: {} }, signal);
+    const committed = await committing.catch(() => undefined);
+    // What was answered goes on; when it has ended, the list is told.
+    const list = () => node.services.pools.get(parsePoolName("default")).list(signal);
+    await list().catch(() => undefined);
+    hit = daemon.hit();
+    if (committed === undefined || hit === undefined) continue;
+    const running = new AbortController();
+    const run = store.run(running.signal);
+    const ids = async () => (await list()).map(({ id }) => id);
+    for (let turn = 0; turn < 1_000 && (await ids())[0] !== committed.layer; turn++) {
+      await world.machine.clock.advance(100);
+    }
+    expect(await ids(), `${hit}`).toEqual([committed.layer]);
+    running.abort();
+    await run.catch(() => undefined);
+  }
 });

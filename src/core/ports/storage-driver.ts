@@ -70,7 +70,8 @@ export interface LayerCare {
   /**
    * 22. The caller keeps a durable record of the layer, asks again after a crash for what is not there, and knows by itself what
    *     stands on a layer, and who has it mounted. Then nothing need be durable but what `beginCommit` makes so, and nothing is
-   *     refused for a child, nor a commit for a mount.
+   *     refused for a child, nor a commit for a mount. Whoever calls a driver of `Pools` need not wait for such a commit: calls
+   *     that name one of its layers do.
    */
   readonly kept?: boolean | undefined;
   /**
