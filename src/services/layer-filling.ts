@@ -4,8 +4,13 @@ import type { Clock } from "../core/ports/clock.ts";
 import type { Files } from "../core/ports/files.ts";
 import type { LayerMount } from "../core/ports/storage-driver.ts";
 
-/** When what came into a layer is first written out, and the shortest rest between two times; in milliseconds. */
+/** When what came into an overlay is first written out, and the shortest rest between two times; in milliseconds. */
 const REST_MS = 25;
+/**
+ * The same of what is no overlay, such as a subvolume: to write out a small one early takes btrfs as long as it saves later. Small
+ * layers are full before.
+ */
+const SLOW_REST_MS = 250;
 /** How long a layer is written out before its time: by then the kernel does so by itself. In milliseconds. */
 const LIMIT_MS = 60_000;
 
@@ -15,6 +20,12 @@ interface Filled {
   /** The writing that is under way, or was last. */
   round: Promise<void>;
   failure: Failure | undefined;
+}
+
+/** Where a layer's files come to lie. */
+interface Place {
+  readonly directory: string;
+  readonly leastRestMs: number;
 }
 
 /** What {@link LayerFilling} works with. */
@@ -47,8 +58,8 @@ export class LayerFilling {
 
   /** From now on the layer is being filled. @param mounts How its unpacker was told to mount it. */
   begin(layer: LayerId, mounts: readonly LayerMount[]): void {
-    const [directory, stop] = [directoryOf(mounts), this.#stop];
-    if (directory === undefined || stop === undefined || this.#filled.has(layer)) return;
+    const [place, stop] = [placeOf(mounts), this.#stop];
+    if (place === undefined || stop === undefined || this.#filled.has(layer)) return;
     const filled: Filled = {
       ended: new AbortController(),
       round: Promise.resolve(),
@@ -56,13 +67,13 @@ export class LayerFilling {
     };
     this.#filled.set(layer, filled);
     const signal = AbortSignal.any([stop, filled.ended.signal]);
-    void this.#write(directory, filled, signal).catch(() => undefined);
+    void this.#write(place, filled, signal).catch(() => undefined);
   }
 
   /**
-   * The layer is full: it is to be committed, or to go. Resolves when nothing of it is being written out any more.
+   * The layer is full, and is to be committed. Resolves when nothing of it is being written out any more.
    *
-   * @throws {Failure} `data_loss` and the like when something could not be written meanwhile: it is not to be committed.
+   * @throws {Failure} `data_loss` and the like, each time, when something could not be written meanwhile: it can only be removed.
    */
   async end(layer: LayerId): Promise<void> {
     const filled = this.#filled.get(layer);
@@ -70,14 +81,24 @@ export class LayerFilling {
     filled.ended.abort();
     // Of all: one that writes out another layer may be told of what was lost of this one.
     await Promise.all([...this.#filled.values()].map(({ round }) => round));
-    this.#filled.delete(layer);
     if (filled.failure !== undefined) throw filled.failure;
+    this.#filled.delete(layer);
   }
 
-  async #write(directory: string, filled: Filled, signal: AbortSignal): Promise<void> {
+  /** The layer is removed. */
+  forget(layer: LayerId): void {
+    this.#filled.get(layer)?.ended.abort();
+    this.#filled.delete(layer);
+  }
+
+  async #write(
+    { directory, leastRestMs }: Place,
+    filled: Filled,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { files, clock } = this.#parts;
     const startedAt = clock.monotonic();
-    let restMs = REST_MS;
+    let restMs = leastRestMs;
     while (clock.monotonic() - startedAt < LIMIT_MS && filled.failure === undefined) {
       await clock.sleep(restMs, signal);
       const roundAt = clock.monotonic();
@@ -85,24 +106,27 @@ export class LayerFilling {
         .syncFileSystem(directory)
         .catch((thrown: unknown) => this.#fail(directory, thrown));
       await filled.round;
-      restMs = Math.max(REST_MS, clock.monotonic() - roundAt);
+      restMs = Math.max(leastRestMs, clock.monotonic() - roundAt);
     }
   }
 
   /** What was not written may be of any of them. */
   #fail(directory: string, cause: unknown): void {
     const { code, message } = Failure.from(cause);
-    // Removed meanwhile: nothing of it is wanted.
-    if (code === "not_found") return;
+    // Removed meanwhile, or nothing was tried: no write has failed.
+    if (code === "not_found" || code === "unavailable") return;
     const why = `Cannot write out what is unpacked into ${directory}: ${message}; unpack it again`;
     for (const filled of this.#filled.values()) filled.failure = new Failure(code, why, { cause });
   }
 }
 
 /** Where whoever mounts so puts what he writes; undefined: into a file system of the layer's own. */
-function directoryOf([mount, ...more]: readonly LayerMount[]): string | undefined {
+function placeOf([mount, ...more]: readonly LayerMount[]): Place | undefined {
   if (mount === undefined || more.length > 0) return undefined;
-  if (mount.type === "bind") return mount.source;
-  const upper = "upperdir=";
-  return mount.options.find((option) => option.startsWith(upper))?.slice(upper.length);
+  if (mount.type === "bind") return { directory: mount.source, leastRestMs: SLOW_REST_MS };
+  const name = "upperdir=";
+  const upper = mount.options.find((option) => option.startsWith(name));
+  return upper === undefined
+    ? undefined
+    : { directory: upper.slice(name.length), leastRestMs: REST_MS };
 }

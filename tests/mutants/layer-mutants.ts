@@ -95,4 +95,12 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     breaks: "Of a chain of layers that a power cut took only the lowest comes again.",
     tests: UNTOUCHED,
   },
+  {
+    name: "writes-that-failed-early-are-forgotten",
+    file: "src/services/layer-filling.ts",
+    before: "    if (filled.failure !== undefined) throw filled.failure;\n",
+    after: "",
+    breaks: "A layer is committed of which the disk has not taken all.",
+    tests: ["tests/scenario/layer-filling.test.ts"],
+  },
 ];

@@ -44,13 +44,13 @@ async function survives(path: string): Promise<boolean> {
 
 it("what is unpacked is written out before its commit", async () => {
   const path = await fill(unpacking("a"));
-  await pass(100);
+  await pass(400);
   expect(await survives(path)).toBe(true);
 });
 
 it("what a container writes is not written out before its time", async () => {
   const path = await fill("default/2/container");
-  await pass(100);
+  await pass(400);
   expect(await survives(path)).toBe(false);
 });
 
@@ -63,7 +63,7 @@ it("nothing is written out any more once a layer is committed or gone", async ()
   await fill(unpacking("b"));
   await door.remove(unpacking("b"));
   const path = await fill("default/5/container");
-  await pass(100);
+  await pass(400);
   expect(await survives(path)).toBe(false);
 });
 
@@ -89,13 +89,40 @@ it("when something could not be written, none that was being unpacked is committ
   };
   await fill(unpacking("a"));
   await fill(unpacking("b"));
-  await pass(100);
+  await pass(400);
   for (const digit of ["a", "b"]) {
-    await expect(commit(digit)).rejects.toMatchObject({ code: "data_loss" });
+    for (const attempt of ["first", "second"]) {
+      await expect(commit(digit), attempt).rejects.toMatchObject({ code: "data_loss" });
+    }
     await door.remove(unpacking(digit));
   }
   await fill(unpacking("c"));
-  await pass(100);
+  await pass(400);
   await commit("c");
   expect([...door.list()]).toMatchObject([{ kind: "committed" }]);
+});
+
+it("an overlay is written out by its upper directory, early; what is none later; a file system of its own never", async () => {
+  const asked: string[] = [];
+  const filling = new LayerFilling({
+    files: { syncFileSystem: async (path) => void asked.push(path) },
+    clock: world.machine.clock,
+  });
+  filling.open(signal);
+  const layer = async (digit: string) =>
+    (
+      await node.services.layerStore.prepare(
+        { face: "containerd", key: digit },
+        { parent: null, data: {} },
+        signal,
+      )
+    ).layer;
+  const lower = ["lowerdir=/l/1/d", "upperdir=/l/2/d", "workdir=/l/2/w"];
+  filling.begin(await layer("a"), [{ type: "overlay", source: "overlay", options: lower }]);
+  filling.begin(await layer("b"), [{ type: "bind", source: "/b", options: [] }]);
+  filling.begin(await layer("c"), [{ type: "zfs", source: "pool/c", options: [] }]);
+  await pass(100);
+  expect(new Set(asked)).toEqual(new Set(["/l/2/d"]));
+  await pass(300);
+  expect(new Set(asked)).toEqual(new Set(["/l/2/d", "/b"]));
 });

@@ -103,8 +103,7 @@ export class Snapshotter {
     const how = { durable: "soon" } as const;
     await this.#family.removing(key, () => this.#store.release(holderOf(key), how));
     this.#family.gone(key, parent);
-    // Not waited for; and what could not be written of it is nobody's loss.
-    void this.#filling.end(layer).catch(() => undefined);
+    this.#filling.forget(layer);
   }
 
   /** @throws {Failure} `not_found`. */
