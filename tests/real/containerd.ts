@@ -60,6 +60,16 @@ ${this.#sandboxImage === undefined ? "" : cri(this.#sandboxImage)}`;
     );
   }
 
+  /** Waits until it reaches our door: it gives a connection one second, and tries again within three. */
+  async connected(): Promise<void> {
+    const snapshots = ["-n", "probe", "snapshots", "--snapshotter", "lagan"];
+    await eventually("containerd is connected", async () => {
+      await this.ctr(...snapshots, "rm", "probe");
+      return (await this.ctr(...snapshots, "prepare", "probe")).code === 0;
+    });
+    await this.must(...snapshots, "rm", "probe");
+  }
+
   async stop(): Promise<void> {
     await this.#process?.end("SIGTERM");
   }

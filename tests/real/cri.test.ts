@@ -52,6 +52,7 @@ describe.each(["overlay", "btrfs, size: 2G"])("containerd's CRI plugin on %s", (
     });
     containerd = new Containerd(machine, join(disk, "containerd"), PAUSE);
     await containerd.start();
+    await containerd.connected();
     cri = new Cri(containerd.address, machine.namespace.name);
     door = new Snapshots(machine.path("run/snapshots.sock"));
   });
@@ -126,6 +127,7 @@ describe.each(["overlay", "btrfs, size: 2G"])("containerd's CRI plugin on %s", (
     await machine.lagand.crash();
     expect(await cri.exec(container, "ls", "/data")).toBe("own");
     await containerd.crash();
+    await containerd.connected();
     await eventually("CRI answers", () =>
       cri.images().then(
         () => true,
