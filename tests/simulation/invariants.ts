@@ -47,6 +47,8 @@ export class Checker {
   readonly volumes: Map<string, Tracked> = new Map();
   readonly requests: Set<Request> = new Set();
   readonly snapshots: SnapshotChecker;
+  /** How often the daemon was started. */
+  starts = 0;
   /** Latest that the wall clock has ever shown. */
   latestMs = 0;
   readonly #machine: SimMachine;
@@ -187,6 +189,13 @@ export class Checker {
     );
   }
 
+  /** 2: what is shown is ready, but for what an earlier daemon may have acknowledged. */
+  ensureShown({ id, name, status }: Volume): void {
+    const begunBy = this.volumes.get(id)?.begunBy ?? 0;
+    if (status.state === "ready" || (status.state === "creating" && begunBy < this.starts)) return;
+    this.breach(2, `${name} is shown, and is ${status.state}`);
+  }
+
   /** The volume that had the name from the beginning of the request until now, if one had. */
   steady(name: string, from: number): Tracked | undefined {
     for (const tracked of this.volumes.values()) {
@@ -224,6 +233,7 @@ export class Checker {
       tries: new Map(),
       containers: 0,
       acknowledged: false,
+      begunBy: this.starts,
       ...{ past: [new Map()], reverting: false, resizing: false },
     };
     this.volumes.set(id, known);

@@ -98,6 +98,8 @@ export interface Tracked {
   /** Running containers that have it mounted. */
   containers: number;
   acknowledged: boolean;
+  /** Which start of the daemon began it. */
+  readonly begunBy: number;
   /** Everything that it has held, one after the other. */
   past: Values[];
   /** The transaction that is looked at shows what a restore replaced. */

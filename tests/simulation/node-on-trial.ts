@@ -77,6 +77,7 @@ export class NodeOnTrial {
       const life = new Life();
       this.life = life;
       this.starts++;
+      this.checker.starts = this.starts;
       if (this.chaos.on && this.plan.troubles.has("crash") && this.random.below(4) === 0) {
         this.#plantCrash(life);
       }

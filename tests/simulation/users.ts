@@ -299,6 +299,7 @@ export class Users {
     return this.#ask("get", name, async (request, { services }) => {
       try {
         const { value } = await services.volumes.get(name);
+        checker.ensureShown(value);
         this.#seen(
           request,
           value.id,
@@ -320,7 +321,9 @@ export class Users {
     const { checker } = this.#trial;
     return this.#ask("list", "", async (request, { services }) => {
       const listed = (await services.volumes.list()).map(({ value }) => value);
-      for (const { id, name, status } of listed) {
+      for (const volume of listed) {
+        checker.ensureShown(volume);
+        const { id, name, status } = volume;
         this.#seen(
           request,
           id,
