@@ -119,6 +119,8 @@ export class SnapshotChecker {
         if (!asked("snapshot remove")) strange();
         return;
       case "ready -> removing":
+        // After a power cut it may not be shown again before its volume is purged: it goes with that.
+        if (line?.state === "removing") return;
         if (!asked("snapshot remove") && !this.#isLeft(next)) strange();
         return;
       case "trashed -> ready":
