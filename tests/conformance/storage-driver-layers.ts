@@ -128,7 +128,7 @@ function commitTests(check: Check): void {
     hasLayers,
   );
   check(
-    "26 snapshots that join wait for each other, and are there together",
+    "28 snapshots that join wait for each other, and are there together",
     async ({ driver, fixture }) => {
       await prepare(driver, A);
       await prepare(driver, B);

@@ -173,7 +173,7 @@ describe("snapshots of a volume in use", () => {
     });
   });
 
-  it("26 are of one instant when they join", async () => {
+  it("28 are of one instant when they join", async () => {
     const driver = await opened(XFS, { size: "24M" });
     await prepare(driver, A);
     await prepare(driver, B);

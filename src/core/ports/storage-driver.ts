@@ -91,7 +91,7 @@ export interface MakeHow {
    */
   readonly recorded?: Promise<unknown> | undefined;
   /**
-   * 26. Of a `snapshot`, with `traits.joinedSnapshots`: those of the calls that join with seats of one kind are of one instant.
+   * 28. Of a `snapshot`, with `traits.joinedSnapshots`: those of the calls that join with seats of one kind are of one instant.
    *     The call joins when all that can be done before is done; when it has ended without, the caller leaves the seat.
    */
   readonly seat?: Seat | undefined;

@@ -14,7 +14,7 @@ import type { Seat } from "../../core/together.ts";
 export interface CopyOptions {
   readonly readOnly: boolean;
   readonly live?: boolean;
-  /** As in sentence 26 of `StorageDriver`. */
+  /** As in sentence 28 of `StorageDriver`. */
   readonly seat?: Seat | undefined;
   readonly progress?: Progress | undefined;
 }
