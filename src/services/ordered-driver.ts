@@ -8,10 +8,9 @@ import type { StorageDriver } from "../core/ports/storage-driver.ts";
 export function orderedDriver(driver: StorageDriver): StorageDriver {
   const ending = new Map<LayerId, Promise<unknown>>();
   const after = async <T>(layers: Iterable<LayerId | null>, work: () => Promise<T>): Promise<T> => {
-    // Most of the time there is none, and nobody waits for a turn.
-    if (ending.size > 0) {
-      for (const id of layers) if (id !== null) await ending.get(id)?.catch(() => undefined);
-    }
+    // Looked up at once: later one would be the call's own. Most of the time there is none, and nobody waits for a turn.
+    const before = [...layers].flatMap((id) => (id === null ? [] : (ending.get(id) ?? [])));
+    if (before.length > 0) await Promise.allSettled(before);
     return work();
   };
   const { changedSince, beginCommit, isUntouched, settleRemovals, trim } = driver;

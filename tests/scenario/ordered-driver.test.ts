@@ -58,3 +58,14 @@ it("a commit that fails lets them go on too", async () => {
   await expect(committing).rejects.toMatchObject({ code: "unavailable" });
   expect(await usage).toBeDefined();
 });
+
+it("commits of different layers go on beside each other, and none waits for itself", async () => {
+  const { driver, end } = await slow();
+  const both = [
+    driver.commit(A, B, signal, { kept: true }),
+    driver.commit(D, C, signal, { kept: true }),
+  ];
+  end();
+  await Promise.all(both);
+  expect((await driver.list(signal)).map(({ id }) => id)).toEqual([B, C]);
+});
