@@ -44,8 +44,12 @@ export function findLoops(name: string): readonly string[] {
   return readdirSync("/sys/block")
     .filter((device) => device.startsWith("loop"))
     .filter((device) => {
-      const file = `/sys/block/${device}/loop/backing_file`;
-      return existsSync(file) && readFileSync(file, "utf8").includes(name);
+      try {
+        return readFileSync(`/sys/block/${device}/loop/backing_file`, "utf8").includes(name);
+      } catch {
+        // Others come and go meanwhile: it has no file, or none any more.
+        return false;
+      }
     })
     .map((device) => `/dev/${device}`);
 }
