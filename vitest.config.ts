@@ -5,9 +5,9 @@ export default defineConfig({
     globalSetup: ["tests/clean-run.ts"],
     setupFiles: ["tests/seed.ts"],
     include: ["src/**/*.test.ts", "tests/**/*.test.ts"],
-    // Two cores; the real tests start engines and mount file systems.
+    // Two cores, which others may use too; the real tests start engines and mount file systems.
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    testTimeout: 180_000,
+    hookTimeout: 240_000,
   },
 });

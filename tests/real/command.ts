@@ -71,7 +71,7 @@ export function succeeded(argv: readonly string[], { code, stdout, stderr }: Out
 export async function eventually<T>(
   what: string,
   ask: () => T | Promise<T>,
-  { timeoutMs = 20_000, everyMs = 20 }: { timeoutMs?: number; everyMs?: number } = {},
+  { timeoutMs = 60_000, everyMs = 20 }: { timeoutMs?: number; everyMs?: number } = {},
 ): Promise<Exclude<T, false | undefined>> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
