@@ -135,11 +135,11 @@ export class Origins {
   /** Removes what was taken for something that failed, unless something stands on it: that, or what somebody else made of it. */
   async #forget({ volume, id }: Snapshot, signal: AbortSignal): Promise<void> {
     const { records, snapshots } = this.#parts;
-    const all = await records.listVolumes();
-    const isUsed = all.some(
+    const found = await records.findSnapshot(volume, id);
+    // Last: who ended before this is listed, who has not is among those that are starting.
+    const isUsed = (await records.listVolumes()).some(
       ({ value }) => value.spec.from === id && value.status.state !== "removing",
     );
-    const found = await records.findSnapshot(volume, id);
     // Whoever begins after this has a snapshot that changed.
     if (isUsed || this.#starting.has(id) || found?.value.status.state !== "ready") return;
     await snapshots.forget(found, signal);
