@@ -9,11 +9,8 @@ import type { Work } from "./underway.ts";
  * the disk, and so wait together (`MakeHow.recorded`).
  */
 
-/** The revision of an intent. When it cannot be written, this rejects after what was `made` beside it is gone. */
-export async function writtenIntent(
-  recorded: Promise<number>,
-  made: Promise<unknown>,
-): Promise<number> {
+/** What `recorded` gives. When the intent cannot be written, this rejects after what was `made` beside it is gone. */
+export async function writtenIntent<T>(recorded: Promise<T>, made: Promise<unknown>): Promise<T> {
   const ended = made.catch(() => undefined);
   try {
     return await recorded;

@@ -6,7 +6,7 @@ import type { Store, TxnHow, Write } from "../core/ports/store.ts";
 
 /*
  * Keys. Invariants, kept by every transaction of the layer store:
- * 1. layers/ID is written before a driver is asked to make the layer, and removed after it has removed it.
+ * 1. layers/ID is written before the layer is given to anybody, and removed after the driver has removed it.
  * 2. holds/NUMBER names one holder and a layer that has a record. A holder has one hold at most.
  */
 const LAYERS = "layers/";

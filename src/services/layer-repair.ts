@@ -5,6 +5,7 @@ import type { PoolName } from "../core/name.ts";
 import type { Log } from "../core/ports/log.ts";
 import type { LayerInfo } from "../core/ports/storage-driver.ts";
 import type { EventLog } from "./event-log.ts";
+import { writtenIntent } from "./intent.ts";
 import type { LayerIndex } from "./layer-index.ts";
 import { dropHold, type LayerRecords } from "./layer-records.ts";
 import type { Pools } from "./pools.ts";
@@ -63,15 +64,27 @@ export class LayerRepair {
     return [...this.#lost];
   }
 
-  /** Makes a layer that is recorded. Made already is success. */
-  async make(layer: KeptLayer, signal: AbortSignal): Promise<void> {
+  /**
+   * Makes a layer. Made already is success.
+   *
+   * @param recorded Resolves when it is recorded, so that both wait for the disk together; left out: it is.
+   */
+  async make(layer: KeptLayer, signal: AbortSignal, recorded?: Promise<void>): Promise<void> {
+    const made = this.#make(layer, signal, recorded);
+    if (recorded !== undefined) await writtenIntent(recorded, made);
+    await made;
+  }
+
+  async #make(layer: KeptLayer, signal: AbortSignal, recorded?: Promise<void>): Promise<void> {
     const driver = this.#parts.pools.get(layer.pool);
     const { id, parent, sizeBytes } = layer;
-    if (layer.kind === "view") {
-      invariant(parent !== null, "a view stands on a layer");
-      return driver.view(id, parent, signal, KEPT);
+    if (layer.kind !== "view") {
+      const options = { parent, sizeBytes, owner: OWNER, ...KEPT, recorded };
+      return driver.prepare(id, options, signal);
     }
-    await driver.prepare(id, { parent, sizeBytes, owner: OWNER, ...KEPT }, signal);
+    invariant(parent !== null, "a view stands on a layer");
+    await recorded;
+    await driver.view(id, parent, signal, KEPT);
   }
 
   /** Commits a layer that is recorded as committed. Done already is success. */
@@ -144,6 +157,26 @@ export class LayerRepair {
     for (const layer of missing.sort(deeper)) {
       signal.throwIfAborted();
       await index.unlessBusy(layer.id, () => this.#restore(layer, there, signal));
+    }
+    const recorded = new Set([...index.layers()].flatMap(({ id, from }) => [id, from]));
+    const unrecorded = [...there.values()].filter(({ id, ahead }) => ahead && !recorded.has(id));
+    for (const { id } of unrecorded) {
+      await index.unlessBusy(id, () => this.#drop(pool, id, signal));
+    }
+  }
+
+  /** A layer that a call made before its record, and that came to nothing. One that has content is not such a one. */
+  async #drop(pool: PoolName, id: LayerId, signal: AbortSignal): Promise<void> {
+    const { index, pools } = this.#parts;
+    // Recorded, or gone, while others were looked at.
+    if (index.layer(id) !== undefined) return;
+    const driver = pools.get(pool);
+    try {
+      if (await driver.isUntouched?.(id, signal)) await driver.remove(id, signal, KEPT);
+    } catch (thrown) {
+      const { code } = Failure.from(thrown);
+      // Somebody has it mounted: then it is for a person to look at, as what has content is.
+      if (code !== "not_found" && code !== "failed_precondition") throw thrown;
     }
   }
 

@@ -56,8 +56,8 @@ export interface NewHold {
 /**
  * Keeps the layers that engines and images use, for whoever holds them. Reads are answered from memory.
  *
- * 1. The record is the truth, and comes first: a layer is recorded, then made; what a crash leaves unmade, {@link open} makes
- *    (an active layer empty, as it was; a commit carried on). So a call costs one durable write.
+ * 1. The record is the truth: a layer is made beside its record; what a crash leaves unmade, {@link open} makes (an active
+ *    layer empty, as it was; a commit carried on), and what it leaves unrecorded goes. So a call costs one durable write.
  * 2. A committed layer's content is on the disk before its record says that it is committed; but for one to which nothing was
  *    added, whose record says so: {@link open} makes it again when it is gone, or not what it was.
  * 3. A layer that nobody holds and nothing stands on goes, in the background; until then its record stays.
@@ -298,8 +298,8 @@ export class LayerStore {
       return index.keeping([id], async () => {
         index.putLayer(layer);
         try {
-          await this.#write([putLayer(layer), putHold(hold)]);
-          await this.#parts.repair.make(layer, signal);
+          const recorded = this.#write([putLayer(layer), putHold(hold)]);
+          await this.#parts.repair.make(layer, signal, recorded);
         } catch (thrown) {
           await this.#undo(hold);
           throw thrown;

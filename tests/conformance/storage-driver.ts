@@ -182,6 +182,32 @@ function prepareTests(check: Check): void {
       expect(await driver.list(LIVE)).toEqual([info(A, "active")]);
     },
   );
+  check(
+    "25, 29 a kept layer on a parent may be there before it is on record, and says so; it is not when it cannot be",
+    async ({ driver }) => {
+      await prepare(driver, A);
+      await driver.commit(A, B, LIVE);
+      const kept = {
+        parent: B,
+        sizeBytes: null,
+        kept: true,
+        owner: { uid: 0, gid: 0, mode: 0o755 },
+      };
+      const failing = driver.prepare(C, { ...kept, recorded: failedRecord() }, LIVE);
+      await expect(failing).rejects.toThrow("not on record");
+      expect(await driver.list(LIVE)).toEqual([info(B, "committed")]);
+      const { record, recorded } = laterRecord();
+      const made = driver.prepare(C, { ...kept, recorded }, LIVE);
+      for (const one of await driver.list(LIVE)) expect(one.id === B || one.ahead).toBe(true);
+      record();
+      await made;
+      expect(await driver.list(LIVE)).toMatchObject([
+        info(B, "committed"),
+        info(C, "active", { parent: B }),
+      ]);
+    },
+    (traits) => traits.layers,
+  );
   check("9 a parent is refused without the trait", refusesParent, (traits) => !traits.layers);
   check("11 a new root is empty, with exactly its owner and mode", async ({ driver, fixture }) => {
     const owners = [

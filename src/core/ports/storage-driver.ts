@@ -38,6 +38,11 @@ export interface LayerInfo {
   readonly parent: LayerId | null;
   /** The limit that the driver enforces, in bytes; null: none. Always null for committed layers. */
   readonly sizeBytes: number | null;
+  /**
+   * 29. Active, and made with `kept` before it was surely on record (25). When it is not, who keeps the records removes it, if
+   *     nobody has written to it (27).
+   */
+  readonly ahead?: true;
 }
 
 export interface LayerUsage {
@@ -87,7 +92,8 @@ export interface MakeHow {
   readonly progress?: Progress | undefined;
   /**
    * 25. Resolves when it is on record that the layer is being made, which may go on beside the work. Before that nothing is made
-   *     that outlives the next `open`; when it rejects, so does the call, and nothing is left. Absent: it is on record.
+   *     that outlives the next `open`, or with `kept` what `list` tells to be `ahead`; when it rejects, so does the call, and nothing
+   *     is left. Absent: it is on record.
    */
   readonly recorded?: Promise<unknown> | undefined;
   /**

@@ -144,8 +144,8 @@ class OverlayDriver implements StorageDriver {
     const attempt = `Cannot prepare layer ${layer}`;
     const book = await this.#up(signal, options);
     ensureCanLimit(attempt, this.traits, sizeBytes);
-    await recorded;
     if (options.kept && (await this.#keeping.prepare(book, attempt, layer, options))) return;
+    await recorded;
     const found = await this.#find(book, layer);
     if (found !== undefined) return ensureSame(attempt, found.info, "active", parent);
     await this.#lineage.making(layer, parent, async () => {

@@ -49,23 +49,28 @@ export class Keeping {
     book: Book,
     attempt: string,
     layer: LayerId,
-    { parent, owner }: NewLayer,
+    { parent, owner, recorded }: NewLayer,
   ): Promise<boolean> {
+    // Nobody could tell later that one without a parent is as it was made.
+    if (parent === null) await recorded;
     await this.#ancestry().ensureNotTooDeep(book.shelf, attempt, parent);
     const [like] = await this.#ancestry().contentsOf(book.shelf, parent);
     const content = this.#contents.newName();
     return book.withContent(content, async () => {
       const root = like === undefined ? owner : { like };
-      const record: LayerRecord = { ...NEW_RECORD, parent, content };
+      const ahead = parent !== null && recorded !== undefined;
+      const record: LayerRecord = { ...NEW_RECORD, parent, content, ...(ahead && { ahead }) };
       const steps = [
         ...this.#contents.stepsToMake(content, root),
         ...book.shelf.stepsToMake(layer, record),
       ];
+      let made = false;
       try {
-        if (await this.#perform(steps)) return this.#learn(layer, record);
+        made = await this.#perform(steps);
+        await recorded;
+        if (made) return this.#learn(layer, record);
       } catch (thrown) {
-        // So that it holds no room until the next open, which clears what cannot be cleared now.
-        await this.#contents.remove(content, new AbortController().signal).catch(() => undefined);
+        await this.#takeBack(book, made ? layer : undefined, content);
         throw thrown;
       }
       if ((await book.shelf.find(layer))?.record.content === content) return true;
@@ -147,6 +152,18 @@ export class Keeping {
     this.#ancestry().forget(layer);
     await book.discardSoon(layer, content, signal);
     return true;
+  }
+
+  /** So that it holds no room until the next open, which clears what cannot be cleared now. */
+  async #takeBack(book: Book, layer: LayerId | undefined, content: string): Promise<void> {
+    const { signal } = new AbortController();
+    try {
+      if (layer !== undefined) await this.#files.perform(book.shelf.stepsToWithdraw(layer));
+      await this.#contents.remove(content, signal);
+      if (layer !== undefined) await book.discardSoon(layer, undefined, signal);
+    } catch {
+      // Told to nobody: what the caller hears is why it was not made.
+    }
   }
 
   #learn(layer: LayerId, record: LayerRecord): true {

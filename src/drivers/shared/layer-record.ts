@@ -23,6 +23,8 @@ export interface LayerRecord {
   readonly content?: string;
   /** Directory below the content that is the layer's root; absent: the content itself. */
   readonly root?: string;
+  /** It was made before its caller had surely recorded it (`LayerInfo.ahead`). */
+  readonly ahead?: true;
   /** A snapshot of it that is to get a record of its own: until then this one stands for both. */
   readonly snapshot?: PendingSnapshot;
 }
@@ -52,7 +54,7 @@ export function formatLayerRecord(record: LayerRecord): string {
 export function parseLayerRecord(id: LayerId, text: string): LayerRecord {
   const found = parseObject(text);
   const { format, kind, parent, sizeBytes, committedAs, committedFrom, content, snapshot } = found;
-  const { root } = found;
+  const { root, ahead } = found;
   if (
     format !== 1 ||
     (kind !== "active" && kind !== "view") ||
@@ -62,6 +64,7 @@ export function parseLayerRecord(id: LayerId, text: string): LayerRecord {
     !isIdOrNull(committedFrom) ||
     !(content === undefined || isContentName(content)) ||
     !(root === undefined || isRoot(root)) ||
+    !(ahead === undefined || ahead === true) ||
     !(snapshot === undefined || isPendingSnapshot(snapshot))
   ) {
     throw damaged(id);
@@ -74,15 +77,16 @@ export function parseLayerRecord(id: LayerId, text: string): LayerRecord {
     committedFrom,
     ...(content !== undefined && { content }),
     ...(root !== undefined && { root }),
+    ...(ahead && { ahead }),
     ...(snapshot !== undefined && { snapshot }),
   };
 }
 
 /** What a layer with this id and record is. */
 export function describeLayer(id: LayerId, record: LayerRecord): LayerInfo {
-  const { parent, sizeBytes } = record;
+  const { parent, sizeBytes, ahead } = record;
   if (record.committedAs === id) return { id, kind: "committed", parent, sizeBytes: null };
-  return { id, kind: record.kind, parent, sizeBytes };
+  return { id, kind: record.kind, parent, sizeBytes, ...(ahead && { ahead }) };
 }
 
 /** For a layer whose content is there and whose record is not, or cannot be read. */
