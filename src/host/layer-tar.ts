@@ -18,8 +18,9 @@ const HEAP_MB = 768;
 const IDLE_MS = 30_000;
 
 /** Threads of their own, and apart: one layer may be read for another to be applied. */
-const applying = new SyscallThreads({ limit: LAYER_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
-const reading = new SyscallThreads({ limit: LAYER_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
+const handling = { limit: LAYER_LIMIT, depth: 1, idleMs: IDLE_MS, heapMb: HEAP_MB };
+const applying = new SyscallThreads(handling);
+const reading = new SyscallThreads(handling);
 
 /** Layers on this machine's file systems. */
 export const hostLayerTar: LayerTar = { apply, diff, changes };

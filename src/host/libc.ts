@@ -18,6 +18,7 @@ const rawClose = libc.func("int close(int)");
 const rawPipe = libc.func("int pipe2(void *, int)");
 const rawFcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
 const rawRename = libc.func("int renameat2(int, str, int, str, uint)");
+const rawSetScheduler = libc.func("int sched_setscheduler(int, int, void *)");
 // Not in every libc that we meet (glibc 2.36), so by number, the same on all architectures since 5.1.
 const rawOpenTree = libc.func("syscall", "long", ["long", "int", "str", "uint"]);
 const rawMoveMount = libc.func("syscall", "long", ["long", "int", "str", "int", "str", "uint"]);
@@ -199,6 +200,18 @@ export function makePipe(capacityBytes: number): {
 /** fcntl(2), F_SETPIPE_SZ. One that stays smaller serves too: only root may have any size. */
 export function growPipe(descriptor: number, capacityBytes: number): void {
   rawFcntl(descriptor, F_SETPIPE_SZ, capacityBytes);
+}
+
+// linux/sched.h
+const SCHED_BATCH = 3;
+
+/**
+ * sched_setscheduler(2): from now on this thread interrupts no other when it is woken, and has its turn when that waits.
+ * Not where it is refused. Without SCHED_RESET_ON_FORK: systemd's `RestrictRealtime=` takes that for a real-time policy.
+ */
+export function neverPreempt(): void {
+  // The one field of struct sched_param: the priority, none.
+  rawSetScheduler(0, SCHED_BATCH, Buffer.alloc(4));
 }
 
 const SYS_FSOPEN = 430;

@@ -10,9 +10,10 @@ const IDLE_MS = 5_000;
 const PROGRESS_MS = 200;
 
 /** Threads of their own: a walk takes long, and other calls must not wait for it, nor a count for a copy. */
-const copying = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
-const counting = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, heapMb: HEAP_MB });
-const removing = new SyscallThreads({ limit: TREE_LIMIT, idleMs: IDLE_MS, keepsOne: false });
+const walking = { limit: TREE_LIMIT, depth: 1, idleMs: IDLE_MS };
+const copying = new SyscallThreads({ ...walking, heapMb: HEAP_MB });
+const counting = new SyscallThreads({ ...walking, heapMb: HEAP_MB });
+const removing = new SyscallThreads({ ...walking, keepsOne: false });
 
 /** Copies the tree at `source` as `Files.copyTree` says, but for the durability of the target's own name. */
 export async function copyTree(
