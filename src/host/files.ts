@@ -15,7 +15,7 @@ import { basename, dirname } from "node:path";
 import { Failure } from "../core/failure.ts";
 import type { FileStat, Files } from "../core/ports/files.ts";
 import { errnoOf, failureOfErrno } from "./errno.ts";
-import { removeTree } from "./remove-tree.ts";
+import { removeTrees } from "./remove-tree.ts";
 import { syscallThreads } from "./syscall-threads.ts";
 import { copyTree, measureTree } from "./tree-threads.ts";
 
@@ -121,12 +121,14 @@ export const hostFiles: Files = {
     await syncParent(path).catch(absentIsSuccess);
   },
 
-  removeTree: async (path, signal, { syncNames = true } = {}) => {
+  removeTree: async (path, signal) => {
     signal.throwIfAborted();
-    if (syncNames && (await hostFiles.stat(path)) === undefined) return;
-    await call("remove", path, () => removeTree(path, signal));
-    if (syncNames) await syncParent(path);
+    if ((await hostFiles.stat(path)) === undefined) return;
+    await call("remove", path, () => removeTrees([path], signal));
+    await syncParent(path);
   },
+
+  removeTrees: (paths, signal) => call("remove", paths[0] ?? "", () => removeTrees(paths, signal)),
 
   copyTree: async (source, target, signal, progress) => {
     await copyTree(source, target, signal, progress);

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { Failure, type FailureCode } from "../core/failure.ts";
 import { hostExec } from "./exec.ts";
-import { removeTreeInThread } from "./tree-threads.ts";
+import { removeTreesInThread } from "./tree-threads.ts";
 
 /** Longest removal of a tree, in milliseconds: a day. */
 const TIMEOUT_MS = 86_400_000;
@@ -35,27 +35,42 @@ const ALONE = [
 ] as const;
 
 /**
- * Removes the tree at `path`, which is there: in a thread, without a process; and what that could not get through, because it
- * was renamed meanwhile or is too deep, by rm(1), which walks by descriptors too.
+ * Removes the trees at `paths`, in this order, up to the first that cannot go: in a thread, without a process; and one that this
+ * could not get through, because it was renamed meanwhile or is too deep, by rm(1), which walks by descriptors too.
  *
- * @throws {Failure} `failed_precondition` when something is mounted in it, of whatever file system.
+ * @throws {Failure} `failed_precondition` when something is mounted in one, of whatever file system.
  */
-export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
+export async function removeTrees(paths: readonly string[], signal: AbortSignal): Promise<void> {
+  let rest = paths;
   for (let round = 1; ; round++) {
-    if (await removeTreeInThread(path, signal)) return;
-    signal.throwIfAborted();
-    const { code, stderr } = await hostExec.run(
-      [...ALONE, dirname(path), path],
-      { timeoutMs: TIMEOUT_MS },
-      signal,
-    );
-    if (code === 0) return;
-    const [why = ""] = stderr.split("\n");
-    const reason = why.slice(why.lastIndexOf(": ") + 2);
-    if (RENAMED.includes(reason) && round < ROUNDS) continue;
-    throw new Failure(
-      CODE_OF_REASON[reason] ?? "failed_precondition",
-      `Cannot remove ${path}: ${why === "" ? `rm ended with status ${code}` : why}`,
-    );
+    const done = await removeTreesInThread(rest, signal);
+    // So many tries has each tree.
+    if (done > 0) round = 1;
+    rest = rest.slice(done);
+    const [path] = rest;
+    if (path === undefined) return;
+    if (await removeByProcess(path, round < ROUNDS, signal)) rest = rest.slice(1);
   }
+}
+
+/** False: something in the tree was renamed meanwhile, which is worth another try. */
+async function removeByProcess(
+  path: string,
+  again: boolean,
+  signal: AbortSignal,
+): Promise<boolean> {
+  signal.throwIfAborted();
+  const { code, stderr } = await hostExec.run(
+    [...ALONE, dirname(path), path],
+    { timeoutMs: TIMEOUT_MS },
+    signal,
+  );
+  if (code === 0) return true;
+  const [why = ""] = stderr.split("\n");
+  const reason = why.slice(why.lastIndexOf(": ") + 2);
+  if (RENAMED.includes(reason) && again) return false;
+  throw new Failure(
+    CODE_OF_REASON[reason] ?? "failed_precondition",
+    `Cannot remove ${path}: ${why === "" ? `rm ended with status ${code}` : why}`,
+  );
 }

@@ -34,7 +34,7 @@ export { performSteps } from "./syscalls-steps.ts";
 export { readTexts } from "./syscalls-text.ts";
 export { measureTree } from "./tree-bytes.ts";
 export { copyTree, makeDirectoryLike } from "./tree-copy.ts";
-export { removeTree } from "./tree-removal.ts";
+export { removeTrees } from "./tree-removal.ts";
 export { isUntouchedLike } from "./tree-untouched.ts";
 
 /** Magic numbers of statfs(2) (linux/magic.h, 6.1) by the names of `/proc/filesystems`. */

@@ -4,7 +4,7 @@ import { errnoOf } from "./errno.ts";
 import { removeEntry, type Sparing } from "./layer-removal.ts";
 import { errnoOfCall, SyscallError } from "./libc.ts";
 import { nameOf } from "./libc-at.ts";
-import { findMountIn } from "./mount-in.ts";
+import { MountsIn } from "./mount-in.ts";
 
 /** Of a device's number in the identity of a file. */
 const DEVICE_LENGTH = 8;
@@ -14,24 +14,31 @@ const ELSEWHERE: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Removes the tree at `path` by descriptors, without following a link and without leaving its file system or mount. Absent is
- * success. In a thread of its own: it takes as long as the tree is large.
+ * Removes the trees at `paths`, in this order, by descriptors, without following a link and without leaving the file system or
+ * mount of each. Absent is success. In a thread of its own: it takes as long as the trees are large.
  *
  * @param stop Not zero in its first place: it is to end, with ECANCELED.
- * @returns False when it met what only another way gets through; a part may be gone.
+ * @returns How many are gone: in the one after them it met what only another way gets through; a part of it may be gone.
  */
-export function removeTree(path: string, stop: Int32Array): boolean {
+export function removeTrees(paths: readonly string[], stop: Int32Array): number {
+  const mounts = new MountsIn();
+  const stuck = paths.findIndex((path) => !removeTree(path, mounts, stop));
+  return stuck < 0 ? paths.length : stuck;
+}
+
+function removeTree(path: string, mounts: MountsIn, stop: Int32Array): boolean {
   let parent: number;
   try {
-    const mounted = findMountIn(path);
+    const mounted = mounts.find(path);
     if (mounted !== undefined) {
       const why = `${mounted} is a mount point; unmount it first`;
       throw new SyscallError("remove", path, "EBUSY", { why });
     }
     parent = openSync(dirname(path), fs.O_RDONLY | fs.O_DIRECTORY);
   } catch (thrown) {
-    if (errnoOf(thrown) === "ENOENT") return true;
-    throw thrown;
+    const errno = errnoOf(thrown);
+    if (errno === "ENOENT") return true;
+    throw errno === undefined ? thrown : new SyscallError("remove", path, errno);
   }
   try {
     return removeEntry(parent, nameOf(basename(path)), staying(path, stop), false, path);

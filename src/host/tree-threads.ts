@@ -6,6 +6,8 @@ const TREE_LIMIT = 4;
 /** A file with several names is remembered until all of them are found: so much memory for a million of them. */
 const HEAP_MB = 512;
 const IDLE_MS = 5_000;
+/** Longer: where containers come and go there is something to remove every few seconds, and a thread's start is dear. */
+const REMOVAL_IDLE_MS = 30_000;
 /** How often it is told how far a copy is, in milliseconds. */
 const PROGRESS_MS = 200;
 
@@ -13,7 +15,7 @@ const PROGRESS_MS = 200;
 const walking = { limit: TREE_LIMIT, depth: 1, idleMs: IDLE_MS };
 const copying = new SyscallThreads({ ...walking, heapMb: HEAP_MB });
 const counting = new SyscallThreads({ ...walking, heapMb: HEAP_MB });
-const removing = new SyscallThreads({ ...walking, keepsOne: false });
+const removing = new SyscallThreads({ ...walking, idleMs: REMOVAL_IDLE_MS, keepsOne: false });
 
 /** Copies the tree at `source` as `Files.copyTree` says, but for the durability of the target's own name. */
 export async function copyTree(
@@ -37,9 +39,12 @@ export function measureTree(path: string, signal: AbortSignal): Promise<TreeByte
   return untilStopped(signal, (stop) => counting.call("measureTree", path, stop));
 }
 
-/** `removeTree` of tree-removal.ts. */
-export function removeTreeInThread(path: string, signal: AbortSignal): Promise<boolean> {
-  return untilStopped(signal, (stop) => removing.call("removeTree", path, stop));
+/** `removeTrees` of tree-removal.ts. */
+export function removeTreesInThread(
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<number> {
+  return untilStopped(signal, (stop) => removing.call("removeTrees", paths, stop));
 }
 
 /** Rejects after an abort only when the thread does nothing any more. */

@@ -18,7 +18,7 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
       else next();
     }
   };
-  const { changedSince, beginCommit, isUntouched, settleRemovals, trim } = driver;
+  const { changedSince, beginCommit, isUntouched, removeAll, settleRemovals, trim } = driver;
   return {
     get traits() {
       return driver.traits;
@@ -47,6 +47,10 @@ export function boundedDriver(driver: StorageDriver, limit: number): StorageDriv
     }),
     ...(isUntouched !== undefined && {
       isUntouched: (layer, signal) => bounded(() => isUntouched.call(driver, layer, signal)),
+    }),
+    ...(removeAll !== undefined && {
+      removeAll: (layers, sweep, signal) =>
+        bounded(() => removeAll.call(driver, layers, sweep, signal)),
     }),
     ...(settleRemovals !== undefined && {
       settleRemovals: (signal) => bounded(() => settleRemovals.call(driver, signal)),

@@ -14,7 +14,7 @@ interface Node {
   layer: KeptLayer;
   readonly holders: Set<string>;
   readonly children: Set<LayerId>;
-  /** When it was let go of by the last of its holders so far; 0: it had none. */
+  /** When it was let go of by the last of its holders so far, or was put here: no sweep that had begun before takes it. */
   releasedAt: number;
 }
 
@@ -31,6 +31,7 @@ export class LayerIndex {
   readonly #idle = new Set<LayerId>();
   /** How often a hold was let go of. */
   #releases = 0;
+  #changes = 0;
   /** Layers that a call works with, by how many do. */
   readonly #busy = new Map<LayerId, number>();
 
@@ -85,13 +86,14 @@ export class LayerIndex {
     return this.#going.has(id);
   }
 
-  /** Does `work`, which removes an idle layer: meanwhile nobody is given it. */
-  async removing(id: LayerId, work: () => Promise<void>): Promise<void> {
-    this.#going.add(id);
+  /** Does `work`, which removes idle layers: meanwhile nobody is given one. */
+  async removing(layers: readonly KeptLayer[], work: () => Promise<void>): Promise<void> {
+    const ids = layers.map(({ id }) => id);
+    for (const id of ids) this.#going.add(id);
     try {
-      await this.keeping([id], work);
+      await this.keeping(ids, work);
     } finally {
-      this.#going.delete(id);
+      for (const id of ids) this.#going.delete(id);
     }
   }
 
@@ -109,7 +111,12 @@ export class LayerIndex {
       // Its children may have come first.
       const children = new Set<LayerId>(this.#orphans.get(layer.id));
       this.#orphans.delete(layer.id);
-      this.#layers.set(layer.id, { layer, holders: new Set(), children, releasedAt: 0 });
+      this.#layers.set(layer.id, {
+        layer,
+        holders: new Set(),
+        children,
+        releasedAt: this.#releases,
+      });
     }
     const { parent, pool, chainId } = layer;
     if (parent !== null) this.#childrenOf(parent).add(layer.id);
@@ -138,6 +145,7 @@ export class LayerIndex {
     this.dropHold(holder);
     const { pool, kind, parent, chainId } = node.layer;
     const hold: Hold = { holder, layer: id, pool, kind, parent, chainId, data };
+    this.#changes++;
     this.#holds[holder.face].set(holder.key, { hold, number });
     node.holders.add(holderKey(holder));
     this.#look(id);
@@ -147,25 +155,39 @@ export class LayerIndex {
   dropHold(holder: Holder): void {
     const found = this.find(holder);
     if (found === undefined) return;
+    this.#changes++;
     this.#holds[holder.face].delete(holder.key);
     const node = this.#layers.get(found.hold.layer);
     if (node?.holders.delete(holderKey(holder))) node.releasedAt = ++this.#releases;
     this.#look(found.hold.layer);
   }
 
-  /** The number of releases so far: see {@link findIdle}. */
+  /** The number of releases so far: see {@link listIdle}. */
   get releases(): number {
     return this.#releases;
   }
 
-  /** A layer that can go, but for those in `except` and those that were let go of later; undefined: there is none now. */
-  findIdle(except: ReadonlySet<LayerId>, releases: number): KeptLayer | undefined {
+  /** How often something came to be held, or was let go of. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** Layers of one pool that can go, but for those in `except` and those that were let go of later. */
+  listIdle(options: {
+    readonly except: ReadonlySet<LayerId>;
+    readonly releases: number;
+    readonly limit: number;
+  }): readonly KeptLayer[] {
+    const { except, releases, limit } = options;
+    const found: KeptLayer[] = [];
     for (const id of this.#idle) {
+      if (found.length >= limit) break;
       const node = this.#layers.get(id);
       if (node === undefined || node.releasedAt > releases) continue;
-      if (!except.has(id) && !this.#busy.has(id)) return node.layer;
+      if (except.has(id) || this.#busy.has(id)) continue;
+      if (found[0] === undefined || found[0].pool === node.layer.pool) found.push(node.layer);
     }
-    return undefined;
+    return found;
   }
 
   /** True of a layer that nobody holds and nothing stands on. */

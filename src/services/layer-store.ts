@@ -270,9 +270,9 @@ export class LayerStore {
     await this.#parts.reaper.run(signal);
   }
 
-  /** Asks {@link run} to look at once. */
-  kick(): void {
-    this.#parts.reaper.kick();
+  /** Asks {@link run} to look at once: somebody needs the room. */
+  hurry(): void {
+    this.#parts.reaper.hurry();
   }
 
   async #make(

@@ -13,7 +13,7 @@ export function orderedDriver(driver: StorageDriver): StorageDriver {
     if (before.length > 0) await Promise.allSettled(before);
     return work();
   };
-  const { changedSince, beginCommit, isUntouched, settleRemovals, trim } = driver;
+  const { changedSince, beginCommit, isUntouched, removeAll, settleRemovals, trim } = driver;
   return {
     get traits() {
       return driver.traits;
@@ -49,6 +49,10 @@ export function orderedDriver(driver: StorageDriver): StorageDriver {
     }),
     ...(isUntouched !== undefined && {
       isUntouched: (layer, signal) => after([layer], () => isUntouched.call(driver, layer, signal)),
+    }),
+    ...(removeAll !== undefined && {
+      removeAll: (layers, sweep, signal) =>
+        after(layers, () => removeAll.call(driver, layers, sweep, signal)),
     }),
     ...(settleRemovals !== undefined && {
       settleRemovals: (signal) => settleRemovals.call(driver, signal),

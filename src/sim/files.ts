@@ -222,11 +222,21 @@ export class SimFiles implements Files {
     });
   }
 
-  async removeTree(
-    path: string,
-    signal: AbortSignal,
-    { syncNames = true }: { readonly syncNames?: boolean } = {},
-  ): Promise<void> {
+  async removeTree(path: string, signal: AbortSignal): Promise<void> {
+    const top = await this.#removeTop(path, signal);
+    if (top === undefined) return;
+    await this.#incarnation.call(() => {
+      const { parent, name, tree } = top.node;
+      if (parent !== null) tree.fileSystem.persistEntry(parent, name, top.node);
+    });
+  }
+
+  async removeTrees(paths: readonly string[], signal: AbortSignal): Promise<void> {
+    for (const path of paths) await this.#removeTop(path, signal);
+  }
+
+  /** Not durable; undefined: it was absent. */
+  async #removeTop(path: string, signal: AbortSignal): Promise<Place | undefined> {
     const top = await this.#incarnation.call(() => {
       signal.throwIfAborted();
       const entry = this.#machine.namespace.findEntry(path);
@@ -235,13 +245,8 @@ export class SimFiles implements Files {
       if (this.#isMountPoint(entry)) throw failureOf("remove", path, "EBUSY");
       return entry.place;
     });
-    if (top === undefined) return;
-    await this.#removeTree(top, path, signal);
-    if (!syncNames) return;
-    await this.#incarnation.call(() => {
-      const { parent, name, tree } = top.node;
-      if (parent !== null) tree.fileSystem.persistEntry(parent, name, top.node);
-    });
+    if (top !== undefined) await this.#removeTree(top, path, signal);
+    return top;
   }
 
   copyTree(source: string, target: string, signal: AbortSignal): Promise<void> {

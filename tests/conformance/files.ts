@@ -440,6 +440,26 @@ export function filesConformance(name: string, harness: FilesHarness): void {
       expect(await after.list(root)).toEqual([]);
     });
 
+    check("22 removes several trees in order, up to the first that cannot go", async (given) => {
+      const { files, root, other, bindAt } = given;
+      const paths = ["z", "y", "none", "held", "a"].map((name) => `${root}/${name}`);
+      const names = ["z", "y", "held", "a"];
+      for (const name of names) {
+        await files.ensureDirectory(`${root}/${name}/b/c`, { mode: 0o755 });
+        await files.writeText(`${root}/${name}/b/file`, "text");
+      }
+      const removal = files.removeTrees(paths, AbortSignal.abort("enough"));
+      await expect(removal).rejects.toBe("enough");
+      expect(await files.list(root)).toEqual([...names].sort());
+      await bindAt(other, `${root}/held/b/mounted`);
+      await fails(files.removeTrees(paths, signal), "failed_precondition", `${root}/held`);
+      expect(await files.list(root)).toEqual(["a", "held"]);
+      expect(await files.list(`${root}/held`)).toEqual(["b"]);
+      await files.removeTrees([`${root}/a`], signal);
+      await files.removeTrees([], signal);
+      expect(await files.list(root)).toEqual(["held"]);
+    });
+
     filesCopyTests(check);
     filesMeasureTests(check);
     filesStepTests(check);

@@ -58,10 +58,26 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
   {
     name: "releases-come-back-alone",
     file: "src/services/layer-reaper.ts",
-    before: "        await records.settle();\n        continue;\n",
+    before: "if (index.idleCount > 0 && records.unsettled) await records.settle();",
     after: "",
     breaks: "A power cut brings back a snapshot that containerd removed, without its content.",
     tests: ["tests/scenario/layer-store-crashes.test.ts"],
+  },
+  {
+    name: "removals-wait-for-no-lull",
+    file: "src/services/layer-reaper.ts",
+    before: "index.changes !== seen",
+    after: "false",
+    breaks: "What was removed takes processor and disk from those who work.",
+    tests: ["tests/scenario/layer-removals.test.ts"],
+  },
+  {
+    name: "contents-go-after-their-records",
+    file: "src/drivers/overlay/book.ts",
+    before: "[...content, directory]",
+    after: "[directory, ...content]",
+    breaks: "A removal that breaks off leaves files that take room until the next start.",
+    tests: ["tests/scenario/layer-removals.test.ts"],
   },
   {
     name: "whatever-is-committed-is-untouched",

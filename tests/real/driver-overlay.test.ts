@@ -129,9 +129,17 @@ describe("a sweep", () => {
     const driver = await reopened();
     await driver.prepare(A, how, LIVE);
     await driver.prepare(layer(2), how, LIVE);
+    await driver.prepare(layer(3), how, LIVE);
+    await driver.commit(layer(3), layer(4), LIVE, { kept: true });
     await hostFiles.syncFileSystem(pool);
     const sweep = {};
+    const all = [layer(2), A, layer(4)];
     await within(driver, A, async () => {
+      await expect(driver.removeAll?.(all, sweep, AbortSignal.abort("enough"))).rejects.toBe(
+        "enough",
+      );
+      expect(await driver.list(LIVE)).toHaveLength(3);
+      expect(await driver.removeAll?.(all, sweep, LIVE)).toEqual([layer(2), layer(4)]);
       await expect(driver.remove(A, LIVE, { kept: true, sweep })).rejects.toMatchObject(REFUSED);
     });
     await driver.remove(layer(2), LIVE, { kept: true, sweep });

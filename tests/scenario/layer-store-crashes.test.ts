@@ -90,6 +90,20 @@ const OVERLAID: Readonly<Record<string, Story>> = {
       { ...(STORIES[title] as Story), driver: "overlay" },
     ]),
   ),
+  "reap of several (overlay)": {
+    driver: "overlay",
+    before: async ({ services: { layerStore } }) => {
+      const parent = await image(layerStore);
+      for (const key of ["one", "two", "three", "four"]) {
+        await prepare(layerStore, key, parent);
+        await layerStore.release(held(key));
+      }
+      await layerStore.release(held("image"));
+    },
+    act: ({ services: { layerStore } }) => layerStore.reap(signal),
+    // Whatever is left, the reaper of `state` removes.
+    outcomes: { undone: "", done: "" },
+  },
   "commit of a layer to which nothing was added (overlay)": {
     driver: "overlay",
     before: async ({ services: { layerStore } }) => {

@@ -93,7 +93,7 @@ it("files that were removed from it before do not come back with a power cut", a
     world.machine.write(`${directory}/f`, "gone");
     world.machine.sync();
     // By what makes durable only the entry that goes: the power cut has it that this was not.
-    await world.machine.start().files.removeTree(`${directory}/f`, signal, { syncNames: false });
+    await world.machine.start().files.removeTrees([`${directory}/f`], signal);
   });
   world.reboot();
   await restarted();

@@ -12,7 +12,11 @@ import { SimMachine } from "../../src/sim/machine.ts";
 import { cutStorePower, emptyStoreDisk, SimStore, type SimStoreDisk } from "../../src/sim/store.ts";
 
 /** A property of `of`, or the one that stands in for it. */
-function forwarded<T extends object>(of: T, name: string | symbol, instead: Partial<T>): unknown {
+export function forwarded<T extends object>(
+  of: T,
+  name: string | symbol,
+  instead: Partial<T>,
+): unknown {
   const value: unknown = Reflect.get(name in instead ? instead : of, name);
   return typeof value === "function" ? value.bind(of) : value;
 }
@@ -46,6 +50,8 @@ export class World {
   settings: NodeSettings;
   /** What daemons that are built from now on get as their kernel. */
   kernelOf: (kernel: Kernel) => Kernel = (kernel) => kernel;
+  /** What they get as their files. */
+  filesOf: (files: Files) => Files = (files) => files;
   /** What they get as the store. */
   storeOf: (store: Store) => Store = (store) => store;
   /** What they get as the store of what is only for now. */
@@ -96,7 +102,10 @@ export class World {
       {
         store: this.storeOf(ports.store),
         runtime: this.runtimeOf(new SimStore(this.machine.clock, this.#runtime)),
-        maker: poolMaker("/var/lib/lagan/pools", this.#overlaid(ports)),
+        maker: poolMaker(
+          "/var/lib/lagan/pools",
+          this.#overlaid({ ...ports, files: this.filesOf(ports.files) }),
+        ),
         kernel: this.kernelOf(ports.kernel),
         files: ports.files,
         engines: this.engines,

@@ -141,9 +141,9 @@ export class Snapshotter {
     return { sizeBytes: referencedBytes, inodes };
   }
 
-  /** What was removed gives its room back soon. */
+  /** What was removed gives its room back soon, however much else there is to do. */
   cleanup(): void {
-    this.#store.kick();
+    this.#store.hurry();
   }
 
   async #make(

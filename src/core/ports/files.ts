@@ -107,9 +107,11 @@ export interface Files {
   /**
    * 15. Removes a tree, durably, staying on its file system and following no link, also when something in it is
    *     being renamed meanwhile; absent is success; something mounted in it, of whatever file system: `failed_precondition`.
-   *     Takes as long as the tree is large; abort leaves a part. `syncNames`: as in `writeText`.
+   *     Takes as long as the tree is large; abort leaves a part.
    */
-  removeTree(path: string, signal: AbortSignal, options?: NameOptions): Promise<void>;
+  removeTree(path: string, signal: AbortSignal): Promise<void>;
+  /** 22. Removes trees as {@link removeTree} does, in this order, up to the first that cannot go. Not durable by itself. */
+  removeTrees(paths: readonly string[], signal: AbortSignal): Promise<void>;
   /**
    * 16. Makes `target`, absent before in a directory that nobody else uses, a durable copy of the directory `source` with
    *     all that is in it: names as bytes, types, owners, modes, times, links, hard links within the tree, extended

@@ -197,7 +197,16 @@ export interface StorageDriver {
    *     naming it; without: `failed_precondition`, naming one child.
    */
   remove(layer: LayerId, signal: AbortSignal, care?: LayerCare): Promise<void>;
-  /** 24. Optional. Makes durable what `remove` with a `sweep` has done so far. Absent: it is already. */
+  /**
+   * 30. Optional. `remove` with `kept` and this `sweep` of several layers of which none stands on another, in few steps. Answers those
+   *     that are gone; why the others are not, and when it rejects what of them is left, is a matter of a `remove` of each.
+   */
+  removeAll?(
+    layers: readonly LayerId[],
+    sweep: object,
+    signal: AbortSignal,
+  ): Promise<readonly LayerId[]>;
+  /** 24. Optional. Makes durable what `remove` with a `sweep` and `removeAll` have done so far. Absent: it is already. */
   settleRemovals?(signal: AbortSignal): Promise<void>;
   /**
    * 16. How to reach the layer's root. A single `bind` without options means that `source` can be used as it is. May

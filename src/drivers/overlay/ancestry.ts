@@ -42,6 +42,11 @@ export class Ancestry {
     if (content !== undefined) this.#known.set(layer, { content, parent });
   }
 
+  /** The content of a committed layer that is known; undefined: its record has to be read. */
+  findContent(layer: LayerId): string | undefined {
+    return this.#known.get(layer)?.content;
+  }
+
   forget(layer: LayerId): void {
     this.#known.delete(layer);
   }

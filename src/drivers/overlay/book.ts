@@ -115,8 +115,9 @@ export class Book {
   }
 
   /** What a removed layer has left. Absent is success. */
-  discard(layer: LayerId, signal: AbortSignal): Promise<void> {
-    return this.#discarding(layer, async (directory) => {
+  async discard(layer: LayerId, signal: AbortSignal): Promise<void> {
+    const directory = this.shelf.removedOf(layer);
+    await this.#discarding([directory], async () => {
       const text = await this.#files.readText(`${directory}/${RECORD_FILE}`);
       const content = text === undefined ? undefined : contentIn(layer, text);
       if (content !== undefined) await this.#contents.remove(content, signal);
@@ -124,22 +125,27 @@ export class Book {
     });
   }
 
-  /** {@link discard} of a layer that had this content. Not durable: what a power cut brings back the next `open` clears. */
-  discardSoon(layer: LayerId, content: string | undefined, signal: AbortSignal): Promise<void> {
-    return this.#discarding(layer, async (directory) => {
-      const how = { syncNames: false };
-      if (content !== undefined) await this.#contents.remove(content, signal, how);
-      await this.#files.removeTree(directory, signal, how);
-    });
+  /** {@link discard} of layers that had these contents. Not durable: what a power cut brings back the next `open` clears. */
+  async discardAll(
+    contents: ReadonlyMap<LayerId, string | undefined>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const trees = [...contents].map(([layer, content]) => ({
+      content: content === undefined ? [] : [this.#contents.forget(content)],
+      directory: this.shelf.removedOf(layer),
+    }));
+    const directories = trees.map(({ directory }) => directory);
+    // Each content before the record that names it: by that is found what is left when this breaks off.
+    const paths = trees.flatMap(({ content, directory }) => [...content, directory]);
+    await this.#discarding(directories, () => this.#files.removeTrees(paths, signal));
   }
 
-  async #discarding(layer: LayerId, work: (directory: string) => Promise<void>): Promise<void> {
-    const directory = this.shelf.removedOf(layer);
-    this.#underWork.add(directory);
+  async #discarding(directories: readonly string[], work: () => Promise<void>): Promise<void> {
+    for (const directory of directories) this.#underWork.add(directory);
     try {
-      await work(directory);
+      await work();
     } finally {
-      this.#underWork.delete(directory);
+      for (const directory of directories) this.#underWork.delete(directory);
     }
   }
 

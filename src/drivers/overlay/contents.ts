@@ -80,13 +80,14 @@ export class Contents {
   }
 
   /** Absent is success. */
-  remove(
-    name: string,
-    signal: AbortSignal,
-    options?: { readonly syncNames: boolean },
-  ): Promise<void> {
+  remove(name: string, signal: AbortSignal): Promise<void> {
+    return this.#ports.files.removeTree(this.forget(name), signal);
+  }
+
+  /** Nothing is known any more of a content that goes; answers what has to be removed. */
+  forget(name: string): string {
     this.#sizes.delete(name);
-    return this.#ports.files.removeTree(`${this.#root}/${name}`, signal, options);
+    return `${this.#root}/${name}`;
   }
 
   /** Of this content alone; `exclusiveBytes` are those that no other file shares. */

@@ -218,15 +218,12 @@ class OverlayDriver implements StorageDriver {
     const book = await this.#up(signal);
     await how?.recorded;
     const after = await this.#find(book, as);
-    if (after !== undefined) {
-      if (isCommitOf(after, active)) return;
-      throw exists(attempt, as);
-    }
+    if (after !== undefined && isCommitOf(after, active)) return;
+    if (after !== undefined) throw exists(attempt, as);
     const found = ensureActive(attempt, await this.#find(book, active));
-    const { record } = found;
-    const content = contentOf(active, record);
+    const content = contentOf(active, found.record);
     // As many as the snapshot will stand on, and itself.
-    await this.#ancestry.ensureNotTooDeep(book.shelf, attempt, record.parent);
+    await this.#ancestry.ensureNotTooDeep(book.shelf, attempt, found.record.parent);
     await this.#keeping.quiet(attempt, content, signal);
     const next = this.#contents.newName();
     await book.withContent(next, async () => {
@@ -242,27 +239,29 @@ class OverlayDriver implements StorageDriver {
   }
 
   async remove(layer: LayerId, signal: AbortSignal, care: LayerCare = {}): Promise<void> {
-    const [attempt, { kept, sweep }] = [`Cannot remove layer ${layer}`, care];
-    const book = await this.#up(signal, { kept: sweep !== undefined });
-    await this.#lineage.removing(layer, async () => {
-      if (sweep && (await this.#keeping.remove(book, attempt, layer, sweep, signal))) return;
+    const attempt = `Cannot remove layer ${layer}`;
+    const book = await this.#up(signal);
+    await this.#lineage.removing([layer], async () => {
       this.#keeping.forget(layer);
-      if (!kept) {
+      if (!care.kept) {
         const look = () => book.look(() => book.shelf.findChild(layer));
         await this.#lineage.ensureNoChild(attempt, layer, look);
       }
       await book.discard(layer, signal);
       signal.throwIfAborted();
-      const content = (await book.findReadable(layer))?.record.content;
-      if (content !== undefined) {
-        await this.#uses.ensureNone(this.#contents.of(content).content, attempt);
-      }
+      await this.#keeping.ensureUnused(book, attempt, layer, care.sweep);
       await book.shelf.withdraw(layer);
       this.#ancestry.forget(layer);
       await book.discard(layer, signal);
       // Absent may have been the whole pool.
       await this.#ensureStill(book);
     });
+  }
+
+  async removeAll(layers: readonly LayerId[], sweep: object, signal: AbortSignal) {
+    const book = await this.#up(signal, { kept: true });
+    const work = () => this.#keeping.removeAll(book, layers, sweep, signal);
+    return this.#lineage.removing(layers, work);
   }
 
   async settleRemovals(signal: AbortSignal): Promise<void> {

@@ -132,26 +132,51 @@ export class Keeping {
     return done;
   }
 
-  /** Durable with `Shelf.syncLayers`. */
-  async remove(
+  /**
+   * Removes layers of which none stands on another; answers those that are gone. Durable with `Shelf.syncLayers`.
+   * Out of sight go all first, in one step: what they have left then goes together too.
+   */
+  async removeAll(
     book: Book,
-    attempt: string,
-    layer: LayerId,
+    layers: readonly LayerId[],
     sweep: object,
     signal: AbortSignal,
-  ): Promise<boolean> {
-    const found = this.find(layer) ?? (await book.findReadable(layer));
-    if (found === undefined) return false;
-    const { content } = found.record;
-    if (content !== undefined) {
-      await this.#uses.ensureNone(this.#contents.of(content).content, attempt, sweep);
+  ): Promise<LayerId[]> {
+    const going = new Map<LayerId, string | undefined>();
+    for (const layer of layers) {
+      const found = await this.#findUnused(book, layer, sweep);
+      if (found !== undefined) going.set(layer, found.content);
     }
     signal.throwIfAborted();
-    this.forget(layer);
-    if (!(await this.#perform(book.shelf.stepsToWithdraw(layer)))) return false;
-    this.#ancestry().forget(layer);
-    await book.discardSoon(layer, content, signal);
-    return true;
+    const gone = [...going.keys()];
+    for (const layer of gone) this.forget(layer);
+    // The rest is as after a crash in the middle.
+    if (!(await this.#perform(gone.flatMap((one) => book.shelf.stepsToWithdraw(one))))) return [];
+    for (const layer of gone) this.#ancestry().forget(layer);
+    await book.discardAll(going, signal);
+    return gone;
+  }
+
+  /** @throws {Failure} `failed_precondition` when somebody has the content mounted. */
+  async ensureUnused(book: Book, attempt: string, layer: LayerId, sweep?: object): Promise<void> {
+    const content = (await book.findReadable(layer))?.record.content;
+    if (content === undefined) return;
+    await this.#uses.ensureNone(this.#contents.of(content).content, attempt, sweep);
+  }
+
+  /** A layer that can go, and its content; undefined: why it cannot, its own removal tells. */
+  async #findUnused(
+    book: Book,
+    layer: LayerId,
+    sweep: object,
+  ): Promise<{ readonly content: string | undefined } | undefined> {
+    const committed = this.#ancestry().findContent(layer);
+    const known = committed === undefined ? this.find(layer)?.record : { content: committed };
+    const found = known ?? (await book.findReadable(layer))?.record;
+    if (found?.content === undefined) return found && { content: undefined };
+    const { content } = this.#contents.of(found.content);
+    const used = (await this.#uses.find(content, sweep)) !== undefined;
+    return used ? undefined : { content: found.content };
   }
 
   /** So that it holds no room until the next open, which clears what cannot be cleared now. */
@@ -160,7 +185,7 @@ export class Keeping {
     try {
       if (layer !== undefined) await this.#files.perform(book.shelf.stepsToWithdraw(layer));
       await this.#contents.remove(content, signal);
-      if (layer !== undefined) await book.discardSoon(layer, undefined, signal);
+      if (layer !== undefined) await book.discardAll(new Map([[layer, undefined]]), signal);
     } catch {
       // Told to nobody: what the caller hears is why it was not made.
     }

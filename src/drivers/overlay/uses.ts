@@ -30,15 +30,23 @@ export class Uses {
    * @param sweep For all calls with the same one, the mounts are those at the first.
    */
   async ensureNone(content: string, attempt: string, sweep?: object): Promise<void> {
+    const use = await this.find(content, sweep);
+    if (use === undefined) return;
+    throw new Failure(
+      "failed_precondition",
+      `${attempt}: it is mounted at ${use}; stop what uses it, and unmount it there`,
+    );
+  }
+
+  /** Where {@link ensureNone} would find it mounted; undefined: nowhere. */
+  async find(content: string, sweep?: object): Promise<string | undefined> {
     for (const { own, pid, command, entries } of await this.#look(sweep)) {
       const entry = entries.find((one) => isOverlayOf(content, one)) ?? findBind(content, entries);
       if (entry === undefined) continue;
       const whose = own ? "" : ` in the mount namespace of process ${pid} (${command})`;
-      throw new Failure(
-        "failed_precondition",
-        `${attempt}: it is mounted at ${entry.mountPoint}${whose}; stop what uses it, and unmount it there`,
-      );
+      return `${entry.mountPoint}${whose}`;
     }
+    return undefined;
   }
 
   #look(sweep: object | undefined): Promise<readonly MountNamespace[]> {

@@ -19,13 +19,13 @@ export class Lineage {
     }
   }
 
-  /** Runs the removal of `layer`. */
-  async removing(layer: LayerId, work: () => Promise<void>): Promise<void> {
-    this.#going.add(layer);
+  /** Runs the removal of `layers`. */
+  async removing<T>(layers: readonly LayerId[], work: () => Promise<T>): Promise<T> {
+    for (const layer of layers) this.#going.add(layer);
     try {
-      await work();
+      return await work();
     } finally {
-      this.#going.delete(layer);
+      for (const layer of layers) this.#going.delete(layer);
     }
   }
 

@@ -228,7 +228,7 @@ export class TreeDriver implements StorageDriver {
     const leftover = shelf.removedOf(layer);
     this.#underWork.add(leftover);
     try {
-      await this.#lineage.removing(layer, async () => {
+      await this.#lineage.removing([layer], async () => {
         if (!kept) {
           const bound = this.traits.layers && !this.traits.independentLayers;
           const look = async () => (bound ? shelf.findChild(layer) : undefined);
