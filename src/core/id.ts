@@ -21,6 +21,7 @@ export type AttachmentToken = string & { readonly [brand]: "AttachmentToken" };
 
 type Id = VolumeId | LayerId | SnapshotId | OperationId | QuietId | AttachmentToken;
 
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 /** A new UUIDv7: 48 bits of wall-clock milliseconds, so that ids sort by age, then 74 random bits. */
@@ -33,14 +34,11 @@ export function newId<T extends Id>(clock: Clock, random: Random): T {
   }
   bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f);
   bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return [
-    hex.slice(0, 8),
-    hex.slice(8, 12),
-    hex.slice(12, 16),
-    hex.slice(16, 20),
-    hex.slice(20),
-  ].join("-") as T;
+  let id = "";
+  for (const [at, byte] of bytes.entries()) {
+    id += `${at === 4 || at === 6 || at === 8 || at === 10 ? "-" : ""}${HEX[byte]}`;
+  }
+  return id as T;
 }
 
 /** True when `text` has the form of every id here. */

@@ -37,7 +37,7 @@ function performStep(step: FileStep): void {
       makeDirectoryLike(step.path, step.model);
       return;
     case "writeText":
-      attempt("write", step.path, () => replaceText(step.path, step.text, step.textFirst === true));
+      attempt("write", step.path, () => (step.fresh ? writeFresh(step) : replaceText(step)));
       return;
     case "rename":
       renameNoReplace(step.from, step.to);
@@ -58,16 +58,22 @@ function setOwner(path: string, { uid, gid, mode }: RootOwner): void {
   });
 }
 
-function replaceText(path: string, text: string, textFirst: boolean): void {
-  const fresh = `${dirname(path)}/.${basename(path)}.new`;
+type Text = Extract<FileStep, { readonly do: "writeText" }>;
+
+function replaceText(step: Text): void {
+  const fresh = `${dirname(step.path)}/.${basename(step.path)}.new`;
   // What a writer that died has left, perhaps.
   rmSync(fresh, { force: true });
-  const fd = openSync(fresh, fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL | fs.O_NOFOLLOW, 0o600);
+  writeFresh({ ...step, path: fresh });
+  renameSync(fresh, step.path);
+}
+
+function writeFresh({ path, text, textFirst }: Text): void {
+  const fd = openSync(path, fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL | fs.O_NOFOLLOW, 0o600);
   try {
     writeSync(fd, text);
     if (textFirst && !isInTree(fd, path)) fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  renameSync(fresh, path);
 }

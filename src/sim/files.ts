@@ -72,6 +72,7 @@ export class SimFiles implements Files {
           await this.#writeText(step.path, step.text, {
             syncNames: false,
             syncText: step.textFirst === true,
+            fresh: step.fresh === true,
           });
           break;
         case "rename":
@@ -90,11 +91,16 @@ export class SimFiles implements Files {
   #writeText(
     path: string,
     text: string,
-    { syncNames, syncText }: { readonly syncNames: boolean; readonly syncText: boolean },
+    {
+      syncNames,
+      syncText,
+      fresh: isFresh = false,
+    }: { readonly syncNames: boolean; readonly syncText: boolean; readonly fresh?: boolean },
   ): Promise<void> {
     return this.#incarnation.call(() => {
       const { directory, name, place } = this.#entry("write", path);
       if (place?.node.kind === "directory") throw failureOf("write", path, "EISDIR");
+      if (isFresh && place !== undefined) throw failureOf("write", path, "EEXIST");
       ensureWritable(directory, "write", path);
       const { fileSystem } = directory.node.tree;
       const fresh = fileSystem.create(directory.node, `.${name}.new`, "file", {

@@ -197,7 +197,7 @@ export function filesStepTests(
       await files.perform([
         { do: "makeDirectory", path: `${root}/a`, mode, uid: 5, gid: 6 },
         { do: "makeDirectoryLike", path: `${root}/a/b`, model: `${root}/model` },
-        { do: "writeText", path: `${root}/a/text`, text: "one" },
+        { do: "writeText", path: `${root}/a/text`, text: "one", fresh: true },
         { do: "writeText", path: `${root}/a/text`, text: "two" },
         { do: "setOwner", path: `${root}/model`, uid: 9, gid: 10, mode: 0o6755 },
         { do: "rename", from: `${root}/a`, to: `${root}/c` },
@@ -214,6 +214,9 @@ export function filesStepTests(
       ]);
       await expect(failing).rejects.toMatchObject({ code: "already_exists" });
       expect(await files.list(root)).toEqual(["c", "d", "model"]);
+      const text = { do: "writeText", path: `${root}/c/text`, text: "three", fresh: true } as const;
+      await expect(files.perform([text])).rejects.toMatchObject({ code: "already_exists" });
+      expect(await files.readText(`${root}/c/text`)).toBe("two");
       const absent = files.perform([{ do: "rename", from: `${root}/none`, to: `${root}/f` }]);
       await expect(absent).rejects.toMatchObject({ code: "not_found" });
     },

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { randomBytes } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 
 const current = new AsyncLocalStorage<string>();
@@ -16,7 +16,7 @@ export function runTraced<T>(id: string, work: () => T): T {
 
 /**
  * The trace id of a request: the trace id of a well-formed `traceparent` (W3C Trace Context), else a well-formed
- * `x-request-id` (1 to 64 letters, digits, `_` and `-`), else 16 fresh bytes in hex.
+ * `x-request-id` (1 to 64 letters, digits, `_` and `-`), else the 32 hex digits of a fresh UUID.
  */
 export function traceIdOf(headers: IncomingHttpHeaders): string {
   const parent = /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(
@@ -24,5 +24,5 @@ export function traceIdOf(headers: IncomingHttpHeaders): string {
   );
   if (parent?.[1] !== undefined) return parent[1];
   const requestId = String(headers["x-request-id"] ?? "");
-  return /^[\w-]{1,64}$/.test(requestId) ? requestId : randomBytes(16).toString("hex");
+  return /^[\w-]{1,64}$/.test(requestId) ? requestId : randomUUID().replaceAll("-", "");
 }

@@ -55,6 +55,8 @@ export type FileStep =
       readonly text: string;
       /** The text is on its way to the disk before any later change of names there: no power cut leaves it empty. */
       readonly textFirst?: boolean;
+      /** Nobody looks there yet: written in its place, where nothing is. */
+      readonly fresh?: boolean;
     }
   | { readonly do: "rename"; readonly from: string; readonly to: string };
 

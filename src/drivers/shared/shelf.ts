@@ -143,7 +143,7 @@ export class Shelf {
     const text = formatLayerRecord(record);
     return [
       { do: "makeDirectory", path, mode: PASS_MODE },
-      { do: "writeText", path: `${path}/${RECORD_FILE}`, text, textFirst },
+      { do: "writeText", path: `${path}/${RECORD_FILE}`, text, textFirst, fresh: true },
     ];
   }
 
