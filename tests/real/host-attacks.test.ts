@@ -14,6 +14,10 @@ beforeEach(async () => {
 });
 afterEach(() => machine.cleanup());
 
+/** The other thread may begin late. */
+const goesOn = (round: number, swapsSoFar: number): boolean =>
+  round < ROUNDS || (swapsSoFar <= ROUNDS && round < 100 * ROUNDS);
+
 /** Exchanges two paths as fast as the kernel can, whenever both are there, until it is stopped. */
 const SWAPPER = `
   const koffi = require("koffi");
@@ -21,7 +25,9 @@ const SWAPPER = `
   const rename = koffi.load("libc.so.6").func("int renameat2(int, str, int, str, uint)");
   const { a, b, flags } = workerData;
   let swaps = 0;
-  while (Atomics.load(flags, 0) === 0) if (rename(-100, a, -100, b, 2) === 0) swaps++;
+  while (Atomics.load(flags, 0) === 0) {
+    if (rename(-100, a, -100, b, 2) === 0) Atomics.store(flags, 1, ++swaps);
+  }
   parentPort.postMessage(swaps);
 `;
 
@@ -29,17 +35,17 @@ const SWAPPER = `
 async function whileSwapping(
   a: string,
   b: string,
-  work: () => Promise<void>,
+  work: (swapsSoFar: () => number) => Promise<void>,
   script = SWAPPER,
 ): Promise<number> {
-  const flags = new Int32Array(new SharedArrayBuffer(4));
+  const flags = new Int32Array(new SharedArrayBuffer(8));
   const worker = new Worker(script, { eval: true, workerData: { a, b, flags } });
   const swaps = new Promise<number>((resolve, reject) => {
     worker.once("message", resolve);
     worker.once("error", reject);
   });
   try {
-    await work();
+    await work(() => Atomics.load(flags, 1));
   } finally {
     Atomics.store(flags, 0, 1);
   }
@@ -51,8 +57,8 @@ it("removeTree touches nothing outside, while a directory in the tree becomes a 
   const names = Array.from({ length: 20 }, (_, index) => `file-${index}`);
   for (const name of names) await writeFile(`${outside}/${name}`, "precious");
   const tree = `${machine.directory}/tree`;
-  const swaps = await whileSwapping(`${tree}/swap`, `${tree}/link`, async () => {
-    for (let round = 0; round < ROUNDS; round++) {
+  const swaps = await whileSwapping(`${tree}/swap`, `${tree}/link`, async (swapsSoFar) => {
+    for (let round = 0; goesOn(round, swapsSoFar()); round++) {
       // Built aside, so that the swapper waits for it.
       const fresh = `${machine.directory}/fresh`;
       await mkdir(`${fresh}/swap/deep`, { recursive: true });
@@ -79,7 +85,7 @@ const MOUNTER = `
   const linger = (ms) => { for (const end = performance.now() + ms; performance.now() < end; ); };
   while (Atomics.load(flags, 0) === 0) {
     if (mount(a, b, null, 4096, null) !== 0) continue;
-    swaps++;
+    Atomics.store(flags, 1, ++swaps);
     linger(2);
     unmount(b, 2);
     linger(1);
@@ -95,8 +101,8 @@ it("removeTree touches nothing outside, while a directory of the same file syste
   const mounts = await whileSwapping(
     outside,
     `${tree}/mounted`,
-    async () => {
-      for (let round = 0; round < ROUNDS; round++) {
+    async (mountsSoFar) => {
+      for (let round = 0; goesOn(round, mountsSoFar()); round++) {
         await mkdir(`${tree}/mounted`, { recursive: true });
         for (const name of names) await writeFile(`${tree}/${name}`, "");
         await removeTreeAtLast(tree);
