@@ -99,7 +99,7 @@ export class GraphMachine {
     return existsSync(directory) ? readdirSync(directory).sort() : [];
   }
 
-  /** {@link layers} once those that nobody needs are gone. */
+  /** {@link layers} once those that nobody needs are gone, which are let be until nothing has changed for a while. */
   async settledLayers(): Promise<readonly string[]> {
     let last: readonly string[] = [];
     await eventually(
@@ -110,7 +110,7 @@ export class GraphMachine {
         last = now;
         return same;
       },
-      { everyMs: 500 },
+      { everyMs: 1_500 },
     );
     return last;
   }
