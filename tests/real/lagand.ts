@@ -21,7 +21,7 @@ export interface LagandOptions {
 }
 
 /** How `tools/install-host` has Node started. */
-const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4", "--optimize-for-size"];
+const NODE_FLAGS: readonly string[] = ["--optimize-for-size"];
 /** Where compiled code is kept. */
 export const NODE_ENVIRONMENT: NodeJS.ProcessEnv = {
   NODE_COMPILE_CACHE: join(import.meta.dirname, "../../node_modules/.cache/lagan"),
