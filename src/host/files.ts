@@ -38,14 +38,11 @@ export const hostFiles: Files = {
 
   readText: async (path) => (await syscallThreads.call("readTexts", [path], TEXT_LIMIT_BYTES))[0],
 
-  readTexts: async (paths) => {
-    const texts: (string | undefined)[] = [];
-    for (let start = 0; start < paths.length; start += READ_BATCH) {
-      const batch = paths.slice(start, start + READ_BATCH);
-      texts.push(...(await syscallThreads.call("readTexts", batch, TEXT_LIMIT_BYTES)));
-    }
-    return texts;
-  },
+  readTexts: (paths) =>
+    inBatches(paths, (some) => syscallThreads.call("readTexts", some, TEXT_LIMIT_BYTES)),
+
+  readNotes: (paths) =>
+    inBatches(paths, (some) => syscallThreads.call("readNotes", some, TEXT_LIMIT_BYTES)),
 
   writeText: async (path, text, { syncNames = true } = {}) => {
     // One after the other: they share the name of the new file, so that what a crash leaves is overwritten.
@@ -141,6 +138,18 @@ export const hostFiles: Files = {
   perform: (steps) => syscallThreads.call("performSteps", steps),
   syncFileSystem: (path) => shared(path, () => syscallThreads.call("syncFileSystemOf", path)),
 };
+
+/** So that others get their turn in between. */
+async function inBatches<T>(
+  paths: readonly string[],
+  read: (some: readonly string[]) => Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  const found: T[] = [];
+  for (let start = 0; start < paths.length; start += READ_BATCH) {
+    found.push(...(await read(paths.slice(start, start + READ_BATCH))));
+  }
+  return found;
+}
 
 /** By path, the round that has not begun yet: who asks meanwhile may not take the one under way, which may have passed it. */
 const rounds = new Map<string, { running: Promise<void>; next: Promise<void> | undefined }>();

@@ -1,4 +1,4 @@
-import { constants as fs, fstatSync, statfsSync } from "node:fs";
+import { constants as fs, fstatSync } from "node:fs";
 import { errnoOfCall, ioctl, SyscallError, withFile } from "./libc.ts";
 
 // linux/fiemap.h (6.1)
@@ -6,15 +6,11 @@ const FS_IOC_FIEMAP = 0xc020660b;
 /** struct fiemap without its extents, in bytes, and where its fields lie. */
 const HEAD_BYTES = 32;
 const HEAD = { start: 0, length: 8, flags: 16, mapped: 20, count: 24 } as const;
-/** What is not yet on its way to the disk is sent there first. */
-const FLAG_SYNC = 0x1;
 /** struct fiemap_extent. */
 const EXTENT_BYTES = 56;
 const EXTENT = { logical: 0, length: 16, flags: 40 } as const;
 const EXTENT_LAST = 0x1;
 const EXTENT_SHARED = 0x2000;
-const EXTENT_INLINE = 0x200;
-const BTRFS_MAGIC = 0x9123683e;
 /** Extents asked for at a time. */
 const BATCH = 1_000;
 const BLOCK_BYTES = 512;
@@ -35,22 +31,6 @@ export function exclusiveBytes(path: string): number {
       throw thrown;
     }
   });
-}
-
-/**
- * True when all of a small file lies in the tree of a btrfs, beside its inode: then every commit of btrfs from now on has
- * it, so also each that has a later change of names. The tree is in memory until then: nobody waits for the disk, as with an fsync.
- */
-export function isInTree(fd: number, path: string): boolean {
-  if (statfsSync(`/proc/self/fd/${fd}`).type !== BTRFS_MAGIC) return false;
-  const map = Buffer.alloc(HEAD_BYTES + EXTENT_BYTES);
-  map.writeBigUInt64LE(0x7fffffffffffffffn, HEAD.length);
-  map.writeUInt32LE(FLAG_SYNC, HEAD.flags);
-  map.writeUInt32LE(1, HEAD.count);
-  ioctl(fd, FS_IOC_FIEMAP, map, "write", path);
-  const flags = map.readUInt32LE(HEAD_BYTES + EXTENT.flags);
-  const whole = EXTENT_INLINE | EXTENT_LAST;
-  return map.readUInt32LE(HEAD.mapped) === 1 && (flags & whole) === whole;
 }
 
 function countShared(fd: number, path: string): number {

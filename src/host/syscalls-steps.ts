@@ -1,20 +1,8 @@
-import {
-  closeSync,
-  fchmodSync,
-  fchownSync,
-  constants as fs,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
-import { basename, dirname } from "node:path";
+import { closeSync, fchmodSync, fchownSync, constants as fs, mkdirSync, openSync } from "node:fs";
 import type { FileStep } from "../core/ports/files.ts";
 import type { RootOwner } from "../core/ports/storage-driver.ts";
 import { attempt, renameNoReplace } from "./libc.ts";
-import { isInTree } from "./syscalls-extents.ts";
+import { writeNote } from "./syscalls-text.ts";
 import { makeDirectoryLike } from "./tree-copy.ts";
 
 /** `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. */
@@ -36,8 +24,8 @@ function performStep(step: FileStep): void {
     case "makeDirectoryLike":
       makeDirectoryLike(step.path, step.model);
       return;
-    case "writeText":
-      attempt("write", step.path, () => (step.fresh ? writeFresh(step) : replaceText(step)));
+    case "writeNote":
+      writeNote(step.path, step.text, step.fresh === true);
       return;
     case "rename":
       renameNoReplace(step.from, step.to);
@@ -56,24 +44,4 @@ function setOwner(path: string, { uid, gid, mode }: RootOwner): void {
       closeSync(fd);
     }
   });
-}
-
-type Text = Extract<FileStep, { readonly do: "writeText" }>;
-
-function replaceText(step: Text): void {
-  const fresh = `${dirname(step.path)}/.${basename(step.path)}.new`;
-  // What a writer that died has left, perhaps.
-  rmSync(fresh, { force: true });
-  writeFresh({ ...step, path: fresh });
-  renameSync(fresh, step.path);
-}
-
-function writeFresh({ path, text, textFirst }: Text): void {
-  const fd = openSync(path, fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL | fs.O_NOFOLLOW, 0o600);
-  try {
-    writeSync(fd, text);
-    if (textFirst && !isInTree(fd, path)) fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -31,7 +31,7 @@ export { cloneFile, mountRequest, unmountTarget } from "./syscalls-mount.ts";
 export { mountOf } from "./syscalls-mount-of.ts";
 export { readNamespaces } from "./syscalls-namespaces.ts";
 export { performSteps } from "./syscalls-steps.ts";
-export { readTexts } from "./syscalls-text.ts";
+export { readNotes, readTexts } from "./syscalls-text.ts";
 export { measureTree } from "./tree-bytes.ts";
 export { copyTree, makeDirectoryLike } from "./tree-copy.ts";
 export { removeTrees } from "./tree-removal.ts";

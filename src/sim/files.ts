@@ -36,6 +36,15 @@ export class SimFiles implements Files {
     return this.#incarnation.call(() => paths.map((path) => this.#readText(path)));
   }
 
+  readNotes(paths: readonly string[]): Promise<readonly (string | undefined)[]> {
+    return this.#incarnation.call(() =>
+      paths.map((path) => {
+        const node = this.#machine.namespace.find(path)?.node;
+        return node?.kind === "symlink" ? node.target : this.#readText(path);
+      }),
+    );
+  }
+
   #readText(path: string): string | undefined {
     const node = this.#machine.namespace.find(path)?.node;
     if (node === undefined) return undefined;
@@ -51,10 +60,6 @@ export class SimFiles implements Files {
     return text ?? "\0".repeat(sizeBytes);
   }
 
-  writeText(path: string, text: string, { syncNames = true }: NameOptions = {}): Promise<void> {
-    return this.#writeText(path, text, { syncNames, syncText: true });
-  }
-
   async perform(steps: readonly FileStep[]): Promise<void> {
     for (const step of steps) {
       switch (step.do) {
@@ -68,12 +73,8 @@ export class SimFiles implements Files {
           await this.setOwner(step.path, step);
           await this.setMode(step.path, step.mode);
           break;
-        case "writeText":
-          await this.#writeText(step.path, step.text, {
-            syncNames: false,
-            syncText: step.textFirst === true,
-            fresh: step.fresh === true,
-          });
+        case "writeNote":
+          await this.#writeNote(step.path, step.text, step.fresh === true);
           break;
         case "rename":
           await this.rename(step.from, step.to, { syncNames: false });
@@ -88,19 +89,25 @@ export class SimFiles implements Files {
     });
   }
 
-  #writeText(
-    path: string,
-    text: string,
-    {
-      syncNames,
-      syncText,
-      fresh: isFresh = false,
-    }: { readonly syncNames: boolean; readonly syncText: boolean; readonly fresh?: boolean },
-  ): Promise<void> {
+  /** Whole with its name: there is nothing to persist. */
+  #writeNote(path: string, text: string, fresh: boolean): Promise<void> {
     return this.#incarnation.call(() => {
       const { directory, name, place } = this.#entry("write", path);
       if (place?.node.kind === "directory") throw failureOf("write", path, "EISDIR");
-      if (isFresh && place !== undefined) throw failureOf("write", path, "EEXIST");
+      if (fresh && place !== undefined) throw failureOf("write", path, "EEXIST");
+      ensureWritable(directory, "write", path);
+      const { fileSystem } = directory.node.tree;
+      const owner = { mode: 0o777, ...ROOT };
+      const note = fileSystem.create(directory.node, `.${name}.new`, "symlink", owner, text);
+      if (place !== undefined) fileSystem.unlink(place.node);
+      fileSystem.move(note, directory.node, name, { durably: false });
+    });
+  }
+
+  writeText(path: string, text: string, { syncNames = true }: NameOptions = {}): Promise<void> {
+    return this.#incarnation.call(() => {
+      const { directory, name, place } = this.#entry("write", path);
+      if (place?.node.kind === "directory") throw failureOf("write", path, "EISDIR");
       ensureWritable(directory, "write", path);
       const { fileSystem } = directory.node.tree;
       const fresh = fileSystem.create(directory.node, `.${name}.new`, "file", {
@@ -115,7 +122,7 @@ export class SimFiles implements Files {
         throw error;
       }
       if (place !== undefined) fileSystem.unlink(place.node);
-      if (syncText) fileSystem.persistContent(fresh);
+      fileSystem.persistContent(fresh);
       fileSystem.move(fresh, directory.node, name, { durably: syncNames });
     });
   }

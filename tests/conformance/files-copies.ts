@@ -197,15 +197,15 @@ export function filesStepTests(
       await files.perform([
         { do: "makeDirectory", path: `${root}/a`, mode, uid: 5, gid: 6 },
         { do: "makeDirectoryLike", path: `${root}/a/b`, model: `${root}/model` },
-        { do: "writeText", path: `${root}/a/text`, text: "one", fresh: true },
-        { do: "writeText", path: `${root}/a/text`, text: "two" },
+        { do: "writeNote", path: `${root}/a/text`, text: "one", fresh: true },
+        { do: "writeNote", path: `${root}/a/text`, text: "two" },
         { do: "setOwner", path: `${root}/model`, uid: 9, gid: 10, mode: 0o6755 },
         { do: "rename", from: `${root}/a`, to: `${root}/c` },
       ]);
       expect(await files.stat(`${root}/c`)).toMatchObject({ mode, uid: 5, gid: 6 });
       expect(await files.stat(`${root}/model`)).toMatchObject({ mode: 0o6755, uid: 9, gid: 10 });
       expect(await files.stat(`${root}/c/b`)).toMatchObject({ mode: 0o2751, uid: 7, gid: 8 });
-      expect(await files.readText(`${root}/c/text`)).toBe("two");
+      expect(await files.readNotes([`${root}/c/text`])).toEqual(["two"]);
       expect(await files.list(`${root}/c`)).toEqual(["b", "text"]);
       const failing = files.perform([
         { do: "makeDirectory", path: `${root}/d`, mode: 0o700 },
@@ -214,9 +214,9 @@ export function filesStepTests(
       ]);
       await expect(failing).rejects.toMatchObject({ code: "already_exists" });
       expect(await files.list(root)).toEqual(["c", "d", "model"]);
-      const text = { do: "writeText", path: `${root}/c/text`, text: "three", fresh: true } as const;
+      const text = { do: "writeNote", path: `${root}/c/text`, text: "three", fresh: true } as const;
       await expect(files.perform([text])).rejects.toMatchObject({ code: "already_exists" });
-      expect(await files.readText(`${root}/c/text`)).toBe("two");
+      expect(await files.readNotes([`${root}/c/text`])).toEqual(["two"]);
       const absent = files.perform([{ do: "rename", from: `${root}/none`, to: `${root}/f` }]);
       await expect(absent).rejects.toMatchObject({ code: "not_found" });
     },
@@ -229,12 +229,12 @@ export function filesStepTests(
       names.map(async (name) => {
         await files.perform([
           { do: "makeDirectory", path: `${root}/${name}`, mode: 0o755 },
-          { do: "writeText", path: `${root}/${name}/text`, text: name },
+          { do: "writeNote", path: `${root}/${name}/text`, text: name },
         ]);
         await files.syncFileSystem(root);
       }),
     );
     const next = await powerCut();
-    for (const name of names) expect(await next.readText(`${root}/${name}/text`)).toBe(name);
+    expect(await next.readNotes(names.map((name) => `${root}/${name}/text`))).toEqual(names);
   });
 }

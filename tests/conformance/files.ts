@@ -159,6 +159,31 @@ export function filesConformance(name: string, harness: FilesHarness): void {
       await fails(files.readTexts([root]), "invalid_argument", root);
     });
 
+    check("23 reads notes, and files as well", async ({ files, root }) => {
+      await files.writeText(`${root}/a`, "a file");
+      await files.perform([
+        { do: "writeNote", path: `${root}/b`, text: "a note", fresh: true },
+        { do: "writeNote", path: `${root}/c`, text: "a long one, ".repeat(500) },
+      ]);
+      const paths = ["a", "none", "b", "c", "a/none"].map((name) => `${root}/${name}`);
+      const long = "a long one, ".repeat(500);
+      expect(await files.readNotes(paths)).toEqual([
+        "a file",
+        undefined,
+        "a note",
+        long,
+        undefined,
+      ]);
+      await files.perform([{ do: "writeNote", path: `${root}/a`, text: "a note instead" }]);
+      expect(await files.readNotes([`${root}/a`])).toEqual(["a note instead"]);
+      expect(await files.list(root)).toEqual(["a", "b", "c"]);
+      await files.writeText(`${root}/b`, "a file instead");
+      expect(await files.readText(`${root}/b`)).toBe("a file instead");
+      await files.createSparse(`${root}/more`, 16 * MIB + 1);
+      await fails(files.readNotes([`${root}/more`]), "resource_exhausted", `${root}/more`);
+      await fails(files.readNotes([root]), "invalid_argument", root);
+    });
+
     check("6 replaces a text whole, with mode 0600", async ({ files, root }) => {
       const path = `${root}/a`;
       for (const text of ["", "grüße 🚢\n\0", "x".repeat(100_000), "short"]) {

@@ -36,7 +36,7 @@ it("a removal or a look at a layer while the pool is taken down and opened again
       const method: unknown = Reflect.get(target, key);
       if (typeof method !== "function") return method;
       return async (...args: unknown[]) => {
-        const isLook = (key === "stat" || key === "readText") && /layers/.test(String(args[0]));
+        const isLook = (key === "stat" || key === "readNotes") && /layers/.test(String(args[0]));
         if (!isLook || reopen === undefined) return method.apply(target, args);
         const open = reopen;
         reopen = undefined;

@@ -75,7 +75,8 @@ it("a layer is there before its record is, and goes with the next start when tha
 it("one without a record that has something in it stays, and is told", async () => {
   const layer = await unrecorded();
   const { files } = world.machine.start();
-  const record = JSON.parse((await files.readText(`${LAYERS}/${layer}/layer.json`)) ?? "{}");
+  const [text = "{}"] = await files.readNotes([`${LAYERS}/${layer}/layer.json`]);
+  const record = JSON.parse(text);
   world.machine.write(`/var/lib/lagan/pools/default/l/${record.content}/d/file`, "whose?");
   world.machine.sync();
   expect(await restarted()).toEqual([layer]);

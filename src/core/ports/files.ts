@@ -49,12 +49,11 @@ export type FileStep =
       readonly gid: number;
       readonly mode: number;
     }
+  /** For {@link Files.readNotes}. A power cut leaves the old text or the new, `fresh`: the new or none. */
   | {
-      readonly do: "writeText";
+      readonly do: "writeNote";
       readonly path: string;
       readonly text: string;
-      /** The text is on its way to the disk before any later change of names there: no power cut leaves it empty. */
-      readonly textFirst?: boolean;
       /** Nobody looks there yet: written in its place, where nothing is. */
       readonly fresh?: boolean;
     }
@@ -77,6 +76,11 @@ export interface Files {
   readText(path: string): Promise<string | undefined>;
   /** 5. Many small ones at once, in the order of `paths`: a text too large, or that cannot be read, fails all. */
   readTexts(paths: readonly string[]): Promise<readonly (string | undefined)[]>;
+  /**
+   * 23. As {@link readTexts}, also where a note is instead of a file: a text that the file system keeps with the name, which
+   *     needs no sync of its own to be whole. On the host it is the target of a symbolic link that leads nowhere.
+   */
+  readNotes(paths: readonly string[]): Promise<readonly (string | undefined)[]>;
   /** 6. Replaces the file whole, durably: readers see the old text or the new, also after a crash. Mode 0600.
    *    Without `syncNames` the text is durable, its name not by itself. */
   writeText(path: string, text: string, options?: NameOptions): Promise<void>;
@@ -140,8 +144,7 @@ export interface Files {
   isUntouchedLike(path: string, model: string): Promise<boolean>;
   /**
    * 19. The steps, in order, in one go: where a call by itself costs more than what it does. Ends with the first that fails,
-   *     as that method does, and leaves what came before it. Nothing of it is durable before a `syncFileSystem`; a power cut may
-   *     leave a text empty, unless it is `textFirst`.
+   *     as that method does, and leaves what came before it. Nothing of it is durable before a `syncFileSystem`.
    */
   perform(steps: readonly FileStep[]): Promise<void>;
   /**

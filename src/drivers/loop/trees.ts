@@ -261,7 +261,7 @@ export class LoopTrees implements Trees {
     const layers = `${this.#pool.path}/layers`;
     let missingBytes = 0;
     for (const id of (await files.list(layers)).filter(isId)) {
-      const record = await files.readText(`${layers}/${id}/${RECORD_FILE}`);
+      const [record] = await files.readNotes([`${layers}/${id}/${RECORD_FILE}`]);
       const stat = await files.stat(`${layers}/${id}/${this.contentName}`);
       if (record === undefined || stat === undefined || isCommitted(id, record)) continue;
       missingBytes += Math.max(0, stat.sizeBytes - stat.allocatedBytes);

@@ -118,7 +118,7 @@ export class Book {
   async discard(layer: LayerId, signal: AbortSignal): Promise<void> {
     const directory = this.shelf.removedOf(layer);
     await this.#discarding([directory], async () => {
-      const text = await this.#files.readText(`${directory}/${RECORD_FILE}`);
+      const [text] = await this.#files.readNotes([`${directory}/${RECORD_FILE}`]);
       const content = text === undefined ? undefined : contentIn(layer, text);
       if (content !== undefined) await this.#contents.remove(content, signal);
       await this.#files.removeTree(directory, signal);

@@ -63,7 +63,8 @@ export class Shelf {
 
   /** @throws {Failure} `data_loss` when the layer is there without a record that can be read. */
   async find(layer: LayerId): Promise<ShelvedLayer | undefined> {
-    return this.#read(layer, await this.#files.readText(this.#recordOf(layer)));
+    const [text] = await this.#files.readNotes([this.#recordOf(layer)]);
+    return this.#read(layer, text);
   }
 
   async #read(layer: LayerId, text: string | undefined): Promise<ShelvedLayer | undefined> {
@@ -102,7 +103,7 @@ export class Shelf {
     const lost: LayerId[] = [];
     const names = await this.#files.list(`${this.#root}/layers`);
     const ids = names.filter((name) => isId(name)).map((name) => name as LayerId);
-    const texts = await this.#files.readTexts(ids.map((id) => this.#recordOf(id)));
+    const texts = await this.#files.readNotes(ids.map((id) => this.#recordOf(id)));
     for (const [index, id] of ids.entries()) {
       try {
         const found = await this.#read(id, texts[index]);
@@ -137,13 +138,13 @@ export class Shelf {
     return [...this.stepsToDraft(layer, record), ...this.stepsToPublish(layer)];
   }
 
-  /** The steps of {@link draft} and {@link draftRecord}. Not durable; `textFirst` is that of the record. */
-  stepsToDraft(layer: LayerId, record: LayerRecord, textFirst = false): readonly FileStep[] {
+  /** The steps of {@link draft} and {@link draftRecord}. Not durable. */
+  stepsToDraft(layer: LayerId, record: LayerRecord): readonly FileStep[] {
     const path = this.draftOf(layer);
     const text = formatLayerRecord(record);
     return [
       { do: "makeDirectory", path, mode: PASS_MODE },
-      { do: "writeText", path: `${path}/${RECORD_FILE}`, text, textFirst, fresh: true },
+      { do: "writeNote", path: `${path}/${RECORD_FILE}`, text, fresh: true },
     ];
   }
 
@@ -154,7 +155,7 @@ export class Shelf {
 
   /** {@link rewriteRecord}. Not durable. */
   stepsToRewrite(layer: LayerId, record: LayerRecord): readonly FileStep[] {
-    return [{ do: "writeText", path: this.#recordOf(layer), text: formatLayerRecord(record) }];
+    return [{ do: "writeNote", path: this.#recordOf(layer), text: formatLayerRecord(record) }];
   }
 
   /** {@link rename}. Not durable. */

@@ -350,7 +350,7 @@ export class TreeDriver implements StorageDriver {
         // The record before the content: with a new subvolume beside it, its sync would be a commit of the whole btrfs.
         // Where one commit makes all names durable, it is enough that the record comes no later than they do.
         if (kept || this.#trees.settlesNames) {
-          await this.#files.perform(shelf.stepsToDraft(layer, record, !kept));
+          await this.#files.perform(shelf.stepsToDraft(layer, record));
         } else {
           await shelf.draft(layer);
           await shelf.draftRecord(layer, record);
