@@ -110,9 +110,10 @@ export class Keeper {
       const { keys, sizeBytes } = this.#tables.committed();
       this.#walBytes += sizeBytes;
       const { revision } = this.#tables;
-      if (durable === "now") this.#mark?.note(revision);
-      else this.#log?.syncSoon((thrown) => this.#synced(revision, thrown));
+      if (durable === "soon") this.#log?.syncSoon((thrown) => this.#synced(revision, thrown));
       this.#answer(answers, keys, last);
+      // Nobody waits for what may be behind.
+      if (durable === "now") this.#mark?.note(revision);
     } catch (thrown) {
       const goesOn = this.#rollBack(thrown);
       const failure = textOf(notCommitted(thrown, goesOn, committing));
