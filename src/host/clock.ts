@@ -1,4 +1,4 @@
-import { setTimeout } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import type { Clock } from "../core/ports/clock.ts";
 
 /** CLOCK_MONOTONIC, which every process has alike; `performance.now()` counts from the start of its own. */
@@ -10,6 +10,7 @@ function monotonicMs(): number {
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: monotonicMs,
+  turn: () => setImmediate(),
   sleep: async (durationMs, signal) => {
     signal.throwIfAborted();
     const wakesAt = monotonicMs() + durationMs;

@@ -25,6 +25,9 @@ const rawUtimensat = libc.func("int utimensat(int, void *, void *, int)");
 const rawListxattr = libc.func("long listxattr(void *, void *, ulong)");
 const rawGetxattr = libc.func("long getxattr(void *, void *, void *, ulong)");
 const rawSetxattr = libc.func("int setxattr(void *, void *, void *, ulong, int)");
+const rawFlistxattr = libc.func("long flistxattr(int, void *, ulong)");
+const rawFgetxattr = libc.func("long fgetxattr(int, void *, void *, ulong)");
+const rawFsetxattr = libc.func("int fsetxattr(int, void *, void *, ulong, int)");
 const rawSyncfs = libc.func("int syncfs(int)");
 
 const SYS_OPENAT2 = 437;
@@ -209,13 +212,20 @@ export function setTimesAt(
 
 /** Most bytes of an attribute, and of the list of an inode's (XATTR_SIZE_MAX, XATTR_LIST_MAX). */
 const XATTR_LIMIT_BYTES = 65_536;
+/** As a rule they have fewer; the kernel takes memory for as many as are asked for. */
+const XATTR_RULE_BYTES = 512;
 const list = Buffer.alloc(XATTR_LIMIT_BYTES);
 const value = Buffer.alloc(XATTR_LIMIT_BYTES);
 const NO_ATTRIBUTES: readonly string[] = ["EOPNOTSUPP", "ENOTSUP"];
 
-/** Names of the extended attributes of what a handle is of, each with its NUL; access control lists are among them. */
-export function listAttributes(handle: Buffer, path: string): readonly Buffer[] {
-  const length = rawListxattr(handle, list, list.length);
+/** What has attributes: an open file or directory; the way to it ({@link handleOf}) where the descriptor is a mere handle (O_PATH). */
+export type AttributeOwner = number | Buffer;
+
+/** Names of the extended attributes, each with its NUL; access control lists are among them. */
+export function listAttributes(owner: AttributeOwner, path: string): readonly Buffer[] {
+  const length = inFull((size) =>
+    typeof owner === "number" ? rawFlistxattr(owner, list, size) : rawListxattr(owner, list, size),
+  );
   if (length < 0) {
     const error = failed("list attributes of", path);
     if (NO_ATTRIBUTES.includes(error.errno)) return [];
@@ -231,24 +241,48 @@ export function listAttributes(handle: Buffer, path: string): readonly Buffer[] 
 }
 
 /** The value of one extended attribute; undefined: it is gone by now. */
-export function readAttribute(handle: Buffer, name: Buffer, path: string): Buffer | undefined {
-  const length = rawGetxattr(handle, name, value, value.length);
-  if (length >= 0) return Buffer.from(value.subarray(0, length));
+export function readAttribute(
+  owner: AttributeOwner,
+  name: Buffer,
+  path: string,
+): Buffer | undefined {
+  const length = readValue(owner, name, path);
+  return length === undefined ? undefined : Buffer.from(value.subarray(0, length));
+}
+
+/** Copies one extended attribute; one that is gone by now is left out. */
+export function copyAttribute(
+  from: AttributeOwner,
+  to: AttributeOwner,
+  name: Buffer,
+  path: string,
+): void {
+  const length = readValue(from, name, path);
+  if (length === undefined) return;
+  const result =
+    typeof to === "number"
+      ? rawFsetxattr(to, name, value, length, 0)
+      : rawSetxattr(to, name, value, length, 0);
+  check(result, `set attribute ${name.toString("utf8", 0, name.length - 1)} of`, path);
+}
+
+/** Into `value`; answers its length. */
+function readValue(owner: AttributeOwner, name: Buffer, path: string): number | undefined {
+  const length = inFull((size) =>
+    typeof owner === "number"
+      ? rawFgetxattr(owner, name, value, size)
+      : rawGetxattr(owner, name, value, size),
+  );
+  if (length >= 0) return length;
   const error = failed("read attribute of", path);
   if (error.errno === "ENODATA") return undefined;
   throw error;
 }
 
-/** Copies one extended attribute; one that is gone by now is left out. */
-export function copyAttribute(from: Buffer, to: Buffer, name: Buffer, path: string): void {
-  const length = rawGetxattr(from, name, value, value.length);
-  if (length < 0) {
-    const error = failed("read attribute of", path);
-    if (error.errno === "ENODATA") return;
-    throw error;
-  }
-  const what = `attribute ${name.toString("utf8", 0, name.length - 1)} of`;
-  check(rawSetxattr(to, name, value, length, 0), `set ${what}`, path);
+function inFull(read: (sizeBytes: number) => number): number {
+  const length = read(XATTR_RULE_BYTES);
+  const isMore = length < 0 && errnoName(koffi.errno()) === "ERANGE";
+  return isMore ? read(XATTR_LIMIT_BYTES) : length;
 }
 
 /** syncfs(2): all of the file system is written out. */

@@ -3,6 +3,7 @@ import { DEPTH_LIMIT, entriesOf, OPEN_DIRECTORY, OPEN_FILE, SELF } from "./direc
 import { FileBytes } from "./file-bytes.ts";
 import { SyscallError } from "./libc.ts";
 import {
+  type AttributeOwner,
   close,
   copyAttribute,
   HERE,
@@ -72,7 +73,7 @@ export function copyTree(
     try {
       new TreeCopy(source, stop, copied).copy(from, to);
       const stats = fstatSync(from, { bigint: true });
-      copyAttributes(handleOf(from), handleOf(to), HERE, name, stats, target);
+      copyAttributes(from, to, HERE, name, stats, target);
       syncFileSystem(to, target);
     } finally {
       close(to);
@@ -92,7 +93,7 @@ export function makeDirectoryLike(path: string, model: string): void {
     const to = openAt(HERE, name, OPEN_DIRECTORY, path);
     try {
       const stats = fstatSync(from, { bigint: true });
-      copyAttributes(handleOf(from), handleOf(to), HERE, name, stats, path, isNotOverlays);
+      copyAttributes(from, to, HERE, name, stats, path, isNotOverlays);
     } finally {
       close(to);
     }
@@ -187,7 +188,7 @@ class TreeCopy {
     try {
       const { from, to, name, stats } = level;
       const path = this.#pathOf(this.#level, name);
-      copyAttributes(handleOf(from), handleOf(to), this.#level.to, name, stats, path);
+      copyAttributes(from, to, this.#level.to, name, stats, path);
     } finally {
       closeLevel(level);
     }
@@ -231,7 +232,7 @@ class TreeCopy {
       try {
         const stats = fstatSync(from, { bigint: true });
         this.#bytes.copy(from, to, Number(stats.size), path);
-        copyAttributes(handleOf(from), handleOf(to), level.to, name, stats, path);
+        copyAttributes(from, to, level.to, name, stats, path);
       } finally {
         close(to);
       }
@@ -270,8 +271,8 @@ function closeLevel({ from, to }: Level): void {
 
 /** Owner, attributes, mode and times. @param to Undefined: `name` is to be opened when there is need. */
 function copyAttributes(
-  from: Buffer,
-  to: Buffer | undefined,
+  from: AttributeOwner,
+  to: number | undefined,
   directory: number,
   name: Buffer,
   stats: BigIntStats,

@@ -1,6 +1,6 @@
 import { type BigIntStats, fstatSync } from "node:fs";
 import { entriesOf, OPEN_DIRECTORY } from "./directory-entries.ts";
-import { close, HERE, handleOf, listAttributes, nameOf, openAt, readAttribute } from "./libc-at.ts";
+import { close, HERE, listAttributes, nameOf, openAt, readAttribute } from "./libc-at.ts";
 
 /** Attributes that the kernel (6.18: fs/overlayfs/overlayfs.h) gives to what is mounted as an upper directory. */
 const BOOKS: ReadonlySet<string> = new Set(
@@ -18,10 +18,7 @@ export function isUntouchedLike(path: string, model: string): boolean {
       const [mine, its] = [one, other].map((fd) => fstatSync(fd, { bigint: true }));
       if (mine === undefined || its === undefined || !isEqual(mine, its)) return false;
       for (const _entry of entriesOf(one, path)) return false;
-      return hasAttributesOf(
-        { handle: handleOf(one), path },
-        { handle: handleOf(other), path: model },
-      );
+      return hasAttributesOf({ fd: one, path }, { fd: other, path: model });
     } finally {
       close(other);
     }
@@ -31,7 +28,7 @@ export function isUntouchedLike(path: string, model: string): boolean {
 }
 
 interface Held {
-  readonly handle: Buffer;
+  readonly fd: number;
   readonly path: string;
 }
 
@@ -40,16 +37,16 @@ function isEqual(a: BigIntStats, b: BigIntStats): boolean {
 }
 
 function hasAttributesOf(one: Held, model: Held): boolean {
-  const mine = attributesOf(one).filter((name) => !BOOKS.has(name.toString("latin1")));
-  const its = attributesOf(model).filter((name) => !name.toString("latin1").startsWith(OVERLAYS));
+  const mine = listAttributes(one.fd, one.path).filter(
+    (name) => !BOOKS.has(name.toString("latin1")),
+  );
+  const its = listAttributes(model.fd, model.path).filter(
+    (name) => !name.toString("latin1").startsWith(OVERLAYS),
+  );
   if (mine.length !== its.length) return false;
   return its.every((name) => {
-    const value = readAttribute(model.handle, name, model.path);
-    const own = readAttribute(one.handle, name, one.path);
+    const value = readAttribute(model.fd, name, model.path);
+    const own = readAttribute(one.fd, name, one.path);
     return value !== undefined && own?.equals(value) === true;
   });
-}
-
-function attributesOf({ handle, path }: Held): readonly Buffer[] {
-  return listAttributes(handle, path);
 }

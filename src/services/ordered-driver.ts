@@ -1,11 +1,12 @@
 import type { LayerId } from "../core/id.ts";
+import type { Clock } from "../core/ports/clock.ts";
 import type { StorageDriver } from "../core/ports/storage-driver.ts";
 
 /**
  * A driver whose commits with `kept` need not be waited for: a call that names one of the two layers, and one that tells of
- * all, waits until such a commit has ended, however that was.
+ * all, waits until such a commit has ended, however that was. It begins when the answer that goes before it is on its way.
  */
-export function orderedDriver(driver: StorageDriver): StorageDriver {
+export function orderedDriver(driver: StorageDriver, clock: Clock): StorageDriver {
   const ending = new Map<LayerId, Promise<unknown>>();
   const after = async <T>(layers: Iterable<LayerId | null>, work: () => Promise<T>): Promise<T> => {
     // Looked up at once: later one would be the call's own. Most of the time there is none, and nobody waits for a turn.
@@ -28,9 +29,9 @@ export function orderedDriver(driver: StorageDriver): StorageDriver {
     view: (layer, parent, signal, care) =>
       after([layer, parent], () => driver.view(layer, parent, signal, care)),
     commit: (active, as, signal, care) => {
-      const committing = after([active, as], () => driver.commit(active, as, signal, care));
-      if (care?.kept !== true) return committing;
-      const ended = committing.finally(() => {
+      const commit = () => driver.commit(active, as, signal, care);
+      if (care?.kept !== true) return after([active, as], commit);
+      const ended = after([active, as], () => clock.turn().then(commit)).finally(() => {
         for (const id of [active, as]) if (ending.get(id) === ended) ending.delete(id);
       });
       for (const id of [active, as]) ending.set(id, ended);

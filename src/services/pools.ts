@@ -116,9 +116,10 @@ export class Pools {
   }
 
   #add(record: PoolRecord): OpenPool {
+    const { maker, clock } = this.#parts;
     const pool: OpenPool = {
       record,
-      driver: orderedDriver(boundedDriver(this.#parts.maker.build(record), POOL_CALLS_LIMIT)),
+      driver: orderedDriver(boundedDriver(maker.build(record), POOL_CALLS_LIMIT), clock),
       health: { state: "faulted", why: "it is being opened" },
       opening: undefined,
       looking: undefined,

@@ -42,12 +42,16 @@ export class SimClock implements Clock {
     return this.#sleep(durationMs, signal, MACHINE);
   }
 
+  /** All that is sent is on its way at once. */
+  async turn(): Promise<void> {}
+
   /** The same time for one process: its sleeps never end once it is dead, and move no time. */
   of(owner: Owner): Clock {
     return {
       now: () => this.now(),
       monotonic: () => this.monotonic(),
       sleep: (durationMs, signal) => this.#sleep(durationMs, signal, owner),
+      turn: () => this.turn(),
     };
   }
 

@@ -63,6 +63,13 @@ export function clockConformance(name: string, harness: ClockHarness): void {
       expect(clock.monotonic() - start).toBeLessThan(3_600_000);
     });
 
+    it("4 a turn ends", async () => {
+      const clock = fresh();
+      const start = clock.monotonic();
+      await settle(clock, clock.turn());
+      expect(clock.monotonic() - start).toBeLessThan(1_000);
+    });
+
     it("3 a signal that has aborted before rejects likewise, also without time to sleep", async () => {
       const clock = fresh();
       const signal = AbortSignal.abort("enough");

@@ -36,6 +36,8 @@ export class HandClock implements Clock {
     });
   }
 
+  async turn(): Promise<void> {}
+
   /** Moves time and wakes whoever is due, the soonest first. */
   advance(durationMs: number): void {
     this.#ms += durationMs;

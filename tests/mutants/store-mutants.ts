@@ -16,8 +16,8 @@ export const STORE_MUTANTS: readonly Mutant[] = [
   {
     name: "seen-before-durable",
     file: KEEPER,
-    before: `if (durable === "now") this.#mark?.note(revision);\n      else`,
-    after: `this.#mark?.note(revision);\n      if (durable !== "now")`,
+    before: `if (durable === "now") this.#mark?.note(revision);`,
+    after: `this.#mark?.note(revision);`,
     breaks: "After a power cut a store is refused as set back.",
     tests: KEEPER_TESTS,
   },

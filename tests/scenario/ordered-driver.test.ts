@@ -3,6 +3,7 @@ import { Failure } from "../../src/core/failure.ts";
 import { type LayerId, parseId } from "../../src/core/id.ts";
 import type { StorageDriver } from "../../src/core/ports/storage-driver.ts";
 import { MemoryDriver, MemoryStorage } from "../../src/drivers/memory/driver.ts";
+import { systemClock } from "../../src/host/clock.ts";
 import { orderedDriver } from "../../src/services/ordered-driver.ts";
 
 const signal = new AbortController().signal;
@@ -18,13 +19,15 @@ async function slow(): Promise<{ driver: StorageDriver; end: (failure?: Failure)
   await inner.prepare(A, { parent: null, sizeBytes: null, owner }, signal);
   await inner.prepare(D, { parent: null, sizeBytes: null, owner }, signal);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  // It may be told to fail before the commit has begun.
+  promise.catch(() => undefined);
   const commit = inner.commit.bind(inner);
   inner.commit = async (...args: Parameters<typeof commit>) => {
     await promise;
     return commit(...args);
   };
   const end = (failure?: Failure) => (failure === undefined ? resolve() : reject(failure));
-  return { driver: orderedDriver(inner), end };
+  return { driver: orderedDriver(inner, systemClock), end };
 }
 
 async function isWaiting(call: Promise<unknown>): Promise<boolean> {
@@ -68,4 +71,23 @@ it("commits of different layers go on beside each other, and none waits for itse
   end();
   await Promise.all(both);
   expect((await driver.list(signal)).map(({ id }) => id)).toEqual([B, C]);
+});
+
+it("one that need not be waited for lets the answer before it go first", async () => {
+  const inner = new MemoryDriver(new MemoryStorage());
+  await inner.open(signal);
+  await inner.prepare(A, { parent: null, sizeBytes: null, owner }, signal);
+  const told: string[] = [];
+  const commit = inner.commit.bind(inner);
+  inner.commit = async (...args: Parameters<typeof commit>) => {
+    told.push("commit");
+    return commit(...args);
+  };
+  const driver = orderedDriver(inner, systemClock);
+  const committing = driver.commit(A, B, signal, { kept: true });
+  for (let turn = 0; turn < 100; turn++) await null;
+  told.push("answer");
+  await driver.usage(B, signal);
+  expect(told).toEqual(["answer", "commit"]);
+  await committing;
 });

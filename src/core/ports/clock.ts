@@ -17,4 +17,6 @@ export interface Clock {
    * 3. Rejects with `signal.reason` as soon as the signal aborts, also when it already has.
    */
   sleep(durationMs: number, signal: AbortSignal): Promise<void>;
+  /** 4. Resolves when what this turn of the event loop sends is on its way: an answer goes before what nobody waits for. */
+  turn(): Promise<void>;
 }
