@@ -119,4 +119,29 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     breaks: "A layer is committed of which the disk has not taken all.",
     tests: ["tests/scenario/layer-filling.test.ts"],
   },
+  {
+    name: "notes-are-files",
+    file: "src/host/syscalls-text.ts",
+    before: "  if (Buffer.byteLength(text) <= NOTE_LIMIT_BYTES) {\n    symlinkSync(text, path);",
+    after:
+      '  if (Buffer.byteLength(text) <= NOTE_LIMIT_BYTES) {\n    const fd = openSync(path, "wx");\n    writeSync(fd, text);\n    closeSync(fd);',
+    breaks: "A power cut leaves a container's layer without its record.",
+    tests: ["tests/real/notes.test.ts"],
+  },
+  {
+    name: "long-notes-wait-for-nothing",
+    file: "src/host/syscalls-text.ts",
+    before: "    fsyncSync(fd);\n",
+    after: "",
+    breaks: "A power cut leaves a layer with a long record without it.",
+    tests: ["tests/real/notes.test.ts"],
+  },
+  {
+    name: "commits-before-answers",
+    file: "src/services/ordered-driver.ts",
+    before: "clock.turn().then(commit)",
+    after: "commit()",
+    breaks: "Each commit's answer waits for work that it does not need.",
+    tests: ["tests/scenario/ordered-driver.test.ts"],
+  },
 ];
