@@ -137,6 +137,14 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     tests: ["tests/real/notes.test.ts"],
   },
   {
+    name: "names-left-to-btrfs",
+    file: "src/drivers/overlay/keeping.ts",
+    before: 'this.#syncsNames = fileSystem === "btrfs";',
+    after: "this.#syncsNames = false;",
+    breaks: "A power cut takes what a container has synced, on a pool of driver overlay on btrfs.",
+    tests: ["tests/real/overlay-power-cut.test.ts"],
+  },
+  {
     name: "commits-before-answers",
     file: "src/services/ordered-driver.ts",
     before: "clock.turn().then(commit)",

@@ -64,7 +64,7 @@ export class Contents {
     else await files.makeDirectory(content, root);
     await files.syncDirectory(content);
     await files.syncDirectory(directory);
-    await files.syncDirectory(this.#root);
+    await this.syncNames();
   }
 
   /** The steps of {@link make}. Not durable. */
@@ -77,6 +77,11 @@ export class Contents {
         ? { do: "makeDirectoryLike", path: content, model: this.of(root.like).content }
         : { do: "makeDirectory", path: content, ...root },
     ];
+  }
+
+  /** Makes durable which contents there are. */
+  syncNames(): Promise<void> {
+    return this.#ports.files.syncDirectory(this.#root);
   }
 
   /** Absent is success. */

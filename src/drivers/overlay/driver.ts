@@ -101,7 +101,7 @@ class OverlayDriver implements StorageDriver {
       const book = new Book(shelf, files, this.#contents, this.#underWork);
       await book.open(signal);
       this.#ancestry = new Ancestry();
-      this.#keeping.forget();
+      this.#keeping.open(this.#fileSystem);
       this.#book = book;
     } catch (thrown) {
       this.#book = undefined;

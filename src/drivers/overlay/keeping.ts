@@ -22,6 +22,11 @@ export class Keeping {
   readonly #uses: Uses;
   /** Active layers and views that were made here since the pool was opened: nobody else changes their records. */
   readonly #known = new Map<LayerId, ShelvedLayer>();
+  /**
+   * With a file that somebody syncs, a journal takes along all names that were given before; the log of btrfs only the file's
+   * own. A power cut would leave what a container has synced, and nothing that says whose it is.
+   */
+  #syncsNames = false;
   /** Records that active layers have got to be committed with. */
   readonly #committing = new Map<LayerId, LayerRecord>();
 
@@ -30,6 +35,12 @@ export class Keeping {
     this.#contents = contents;
     this.#uses = uses;
     this.#ancestry = ancestry;
+  }
+
+  /** Nothing is known any more. @param fileSystem Of the pool. */
+  open(fileSystem: string): void {
+    this.forget();
+    this.#syncsNames = fileSystem === "btrfs";
   }
 
   /** A layer as it was made; undefined: its record has to be read. */
@@ -67,6 +78,9 @@ export class Keeping {
       let made = false;
       try {
         made = await this.#perform(steps);
+        if (made && this.#syncsNames) {
+          await Promise.all([this.#contents.syncNames(), book.shelf.syncLayers()]);
+        }
         await recorded;
         if (made) return this.#learn(layer, record);
       } catch (thrown) {
