@@ -113,8 +113,8 @@ describe("deep chains", () => {
   });
 
   async function upperOf(depth: number): Promise<string> {
-    const record: unknown = JSON.parse(await readFile(`${pool}/layers/${A}/layer.json`, "utf8"));
-    const { content } = record as { readonly content: string };
+    const [text = ""] = await hostFiles.readNotes([`${pool}/layers/${A}/layer.json`]);
+    const { content } = JSON.parse(text) as { readonly content: string };
     return `${pool}/l/${content}/d/file-${depth}`;
   }
 });

@@ -128,9 +128,9 @@ export class Shelf {
   }
 
   /** Writes the record of a layer that is being made. */
-  draftRecord(layer: LayerId, record: LayerRecord): Promise<void> {
-    const path = `${this.draftOf(layer)}/${RECORD_FILE}`;
-    return this.#files.writeText(path, formatLayerRecord(record), { syncNames: this.#syncNames });
+  async draftRecord(layer: LayerId, record: LayerRecord): Promise<void> {
+    await this.#files.perform([this.#stepToDraftRecord(layer, record)]);
+    if (this.#syncNames) await this.#files.syncDirectory(this.draftOf(layer));
   }
 
   /** The steps that make a layer from its record at once, where its directory holds nothing else. Not durable. */
@@ -140,12 +140,15 @@ export class Shelf {
 
   /** The steps of {@link draft} and {@link draftRecord}. Not durable. */
   stepsToDraft(layer: LayerId, record: LayerRecord): readonly FileStep[] {
-    const path = this.draftOf(layer);
-    const text = formatLayerRecord(record);
     return [
-      { do: "makeDirectory", path, mode: PASS_MODE },
-      { do: "writeNote", path: `${path}/${RECORD_FILE}`, text, fresh: true },
+      { do: "makeDirectory", path: this.draftOf(layer), mode: PASS_MODE },
+      this.#stepToDraftRecord(layer, record),
     ];
+  }
+
+  #stepToDraftRecord(layer: LayerId, record: LayerRecord): FileStep {
+    const path = `${this.draftOf(layer)}/${RECORD_FILE}`;
+    return { do: "writeNote", path, text: formatLayerRecord(record), fresh: true };
   }
 
   /** {@link publish}. Not durable. */
@@ -175,8 +178,9 @@ export class Shelf {
   }
 
   /** Replaces the record of a layer, durably. */
-  rewriteRecord(layer: LayerId, record: LayerRecord): Promise<void> {
-    return this.#files.writeText(this.#recordOf(layer), formatLayerRecord(record));
+  async rewriteRecord(layer: LayerId, record: LayerRecord): Promise<void> {
+    await this.#files.perform(this.stepsToRewrite(layer, record));
+    await this.#files.syncDirectory(`${this.#root}/layers/${layer}`);
   }
 
   /** The draft becomes the layer. */
