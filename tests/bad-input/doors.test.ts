@@ -91,3 +91,20 @@ it("1,000 callers at once on one volume are all answered, by each door, and it i
   expect(answers).toHaveLength(1000);
   expect(await host.see()).toEqual(before);
 });
+
+it("who still sends what is refused hears why, also on a connection that ends with it", async () => {
+  const { socketPath } = host.machine.lagand;
+  const path = `/v1/volumes/${KEPT}/import`;
+  const headers = { "content-type": "application/x-tar", connection: "close" };
+  const body = "x".repeat(310_000);
+  const told = new Map<string, number>();
+  for (let time = 0; time < 1_000; time++) {
+    const what = await call({ socketPath, path, method: "POST", headers, body }).then(
+      ({ status }) => `answered ${status}`,
+      (thrown: Error) => thrown.message,
+    );
+    told.set(what, (told.get(what) ?? 0) + 1);
+  }
+  expect([...told]).toEqual([["answered 409", 1_000]]);
+  expect(await host.see()).toEqual(before);
+});

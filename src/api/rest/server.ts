@@ -294,6 +294,8 @@ function sendProblem(reply: FastifyReply, failure: Failure, status: number): Fas
  */
 function endLater({ raw, request }: FastifyReply): void {
   if (request.raw.complete) return;
+  // Also of a client that wants the connection closed: Node would do so under what he still sends.
+  raw.shouldKeepAlive = true;
   raw.once("finish", () => {
     if (request.raw.complete) return;
     request.raw.resume();
