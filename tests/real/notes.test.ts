@@ -42,6 +42,26 @@ describe.each([
   { disk: "XFS", mkfs: ["mkfs.xfs", "-q"] as const },
   { disk: "btrfs", mkfs: ["mkfs.btrfs", "-q"] as const },
 ])("on $disk", ({ mkfs }) => {
+  it("one that was written again is on the disk when its directory is", async () => {
+    const scratch = await Scratch.make();
+    try {
+      const image = await scratch.image("disk", mkfs);
+      const root = await scratch.mount(image);
+      await run("mkdir", [`${root}/made`]);
+      const path = `${root}/made/text`;
+      for (const text of ["first", SHORT]) {
+        await hostFiles.perform([{ do: "writeNote", path, text }]);
+        await hostFiles.syncDirectory(`${root}/made`);
+      }
+      await copyFile(image, `${image}.cut`);
+      await run("umount", [root]);
+      const cut = await scratch.mount(`${image}.cut`);
+      expect(await hostFiles.readNotes([`${cut}/made/text`])).toEqual([SHORT]);
+    } finally {
+      await scratch.dispose();
+    }
+  });
+
   it.each([
     { of: "a note", text: SHORT },
     { of: "one that is too long for a link", text: LONG },
