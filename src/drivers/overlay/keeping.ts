@@ -79,7 +79,9 @@ export class Keeping {
       try {
         made = await this.#perform(steps);
         if (made && this.#syncsNames) {
-          await Promise.all([this.#contents.syncNames(), book.shelf.syncLayers()]);
+          // In this order: a record never names what is not there.
+          await this.#contents.syncNames();
+          await book.shelf.syncLayers();
         }
         await recorded;
         if (made) return this.#learn(layer, record);
