@@ -6,7 +6,8 @@ import type { Machine } from "./machine.ts";
 /** The system calls that change something outside the process. */
 const EFFECTS = [
   ...["ioctl", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat"],
-  ...["rmdir", "fsync", "fdatasync", "pwrite64", "ftruncate", "mount", "umount2"],
+  ...["rmdir", "symlink", "symlinkat", "fsync", "fdatasync", "pwrite64", "ftruncate"],
+  ...["mount", "umount2"],
   ...["chown", "lchown", "fchown", "fchownat", "fchmod", "fchmodat", "sync", "syncfs"],
 ] as const;
 
