@@ -44,13 +44,13 @@ export const hostFiles: Files = {
   readNotes: (paths) =>
     inBatches(paths, (some) => syscallThreads.call("readNotes", some, TEXT_LIMIT_BYTES)),
 
-  writeText: async (path, text, { syncNames = true } = {}) => {
+  writeText: async (path, text) => {
     // One after the other: they share the name of the new file, so that what a crash leaves is overwritten.
     const before = writing.get(path);
     const mine = (async () => {
       await before?.catch(() => undefined);
       await replaceText(path, text);
-      if (syncNames) await syncParent(path);
+      await syncParent(path);
     })();
     writing.set(path, mine);
     try {

@@ -104,7 +104,7 @@ export class SimFiles implements Files {
     });
   }
 
-  writeText(path: string, text: string, { syncNames = true }: NameOptions = {}): Promise<void> {
+  writeText(path: string, text: string): Promise<void> {
     return this.#incarnation.call(() => {
       const { directory, name, place } = this.#entry("write", path);
       if (place?.node.kind === "directory") throw failureOf("write", path, "EISDIR");
@@ -123,7 +123,7 @@ export class SimFiles implements Files {
       }
       if (place !== undefined) fileSystem.unlink(place.node);
       fileSystem.persistContent(fresh);
-      fileSystem.move(fresh, directory.node, name, { durably: syncNames });
+      fileSystem.move(fresh, directory.node, name, { durably: true });
     });
   }
 

@@ -305,11 +305,11 @@ export function filesConformance(name: string, harness: FilesHarness): void {
     });
 
     check(
-      "6, 10 without names, a sync of the directories makes the same durable",
+      "10 without names, a sync of the directories makes the same durable",
       async (given) => {
         const { files, root, powerCut } = given;
         await files.makeDirectory(`${root}/d`, { mode: 0o755 });
-        await files.writeText(`${root}/d/a`, "text", { syncNames: false });
+        await files.writeText(`${root}/d/a`, "text");
         expect(await files.readText(`${root}/d/a`)).toBe("text");
         await files.rename(`${root}/d`, `${root}/e`, { syncNames: false });
         await fails(

@@ -81,9 +81,8 @@ export interface Files {
    *     needs no sync of its own to be whole. On the host it is the target of a symbolic link that leads nowhere.
    */
   readNotes(paths: readonly string[]): Promise<readonly (string | undefined)[]>;
-  /** 6. Replaces the file whole, durably: readers see the old text or the new, also after a crash. Mode 0600.
-   *    Without `syncNames` the text is durable, its name not by itself. */
-  writeText(path: string, text: string, options?: NameOptions): Promise<void>;
+  /** 6. Replaces the file whole, durably: readers see the old text or the new, also after a crash. Mode 0600. */
+  writeText(path: string, text: string): Promise<void>;
   /** 7. Names in the directory, sorted; an absent directory: `not_found`. */
   list(path: string): Promise<readonly string[]>;
   /**
