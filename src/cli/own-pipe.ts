@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { closeSync, constants as fs, openSync, read, write } from "node:fs";
+import { closeSync, constants as fs, openSync, read, write, writeSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,6 +53,8 @@ async function* drained(
   fill: (descriptor: number) => Promise<unknown>,
 ): AsyncGenerator<Uint8Array> {
   let failed = false;
+  const wake = () => wakeReader(reader);
+  process.once("exit", wake);
   // Without our own end it ends when the last of the others does.
   const filling = fill(writer).finally(() => closeSync(writer));
   filling.catch(() => {
@@ -63,9 +65,20 @@ async function* drained(
   try {
     yield* readAhead(next);
   } finally {
+    process.off("exit", wake);
     closeSync(reader);
   }
   await filling;
+}
+
+/** Ends a wait for a pipe: a process that exits is joined by its threads, also by one that waits for our own end to be closed. */
+function wakeReader(reader: number): void {
+  try {
+    // Opened anew: whether to wait is set for all who have the same one open.
+    writeSync(openSync(`/proc/self/fd/${reader}`, fs.O_WRONLY | fs.O_NONBLOCK), "\0");
+  } catch {
+    // It is full: nobody waits.
+  }
 }
 
 /** Node has no call for it. */

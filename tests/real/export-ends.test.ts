@@ -80,6 +80,16 @@ it("an export whose reader has seen enough is no failure, and its tar ends", asy
   });
 });
 
+it("an export whose reader went away before its first byte ends, also a small one", async () => {
+  await machine.mustLagan("volume", "create", "small");
+  // With all of it read ahead, only the end is waited for. By chance that has come already, so not only once.
+  const { stdout } = await script(
+    'for n in 1 2 3 4 5; do "$@" export small | true; echo "$n"; done',
+  );
+  expect(stdout).toBe("1\n2\n3\n4\n5\n");
+  await noTar();
+});
+
 it.each(["SIGINT", "SIGKILL"] as const)("an export ended by %s leaves no tar", async (signal) => {
   const { exporting, end } = await heldExport();
   await exporting.end(signal);
