@@ -5,12 +5,14 @@ import type { Files } from "../core/ports/files.ts";
 import type { LayerMount } from "../core/ports/storage-driver.ts";
 
 /** When what came into an overlay is first written out, and the shortest rest between two times; in milliseconds. */
-const REST_MS = 25;
+const REST_MS = 12;
 /**
  * The same of what is no overlay, such as a subvolume: to write out a small one early takes btrfs as long as it saves later. Small
  * layers are full before.
  */
 const SLOW_REST_MS = 250;
+/** Part of the time of a writing that it rests afterwards: what comes in the rest is left to the commit. */
+const REST_PART = 0.5;
 /** How long a layer is written out before its time: by then the kernel does so by itself. In milliseconds. */
 const LIMIT_MS = 60_000;
 
@@ -38,7 +40,7 @@ interface LayerFillingParts {
  * Writes out, beside the work, what an unpacker puts into layers that it is going to commit: the sync of the commit then finds
  * little left to wait for.
  *
- * 1. It rests at least as long as it writes, so that others have half of the disk. It is for unpackers alone, never for containers.
+ * 1. It rests at least half as long as it writes, so that others have the disk too. It is for unpackers alone, never for containers.
  * 2. Linux tells of a failed write only once: a layer that was being filled when one failed is not committed.
  */
 export class LayerFilling {
@@ -106,7 +108,7 @@ export class LayerFilling {
         .syncFileSystem(directory)
         .catch((thrown: unknown) => this.#fail(directory, thrown));
       await filled.round;
-      restMs = Math.max(leastRestMs, clock.monotonic() - roundAt);
+      restMs = Math.max(leastRestMs, REST_PART * (clock.monotonic() - roundAt));
     }
   }
 
