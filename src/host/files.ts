@@ -14,6 +14,7 @@ import {
 import { basename, dirname } from "node:path";
 import { Failure } from "../core/failure.ts";
 import type { FileStat, Files } from "../core/ports/files.ts";
+import { DirectoryWatches } from "./directory-watches.ts";
 import { errnoOf, failureOfErrno } from "./errno.ts";
 import { removeTrees } from "./remove-tree.ts";
 import { syscallThreads } from "./syscall-threads.ts";
@@ -30,6 +31,7 @@ const NEW = fs.O_WRONLY | fs.O_CREAT | fs.O_EXCL | fs.O_NOFOLLOW;
 
 /** The last write of each path that is being written. */
 const writing = new Map<string, Promise<void>>();
+const watches = new DirectoryWatches();
 
 /** This machine's files. Made durable by fsync of the file and of its directory. */
 export const hostFiles: Files = {
@@ -135,7 +137,11 @@ export const hostFiles: Files = {
   measureTree,
   makeDirectoryLike: (path, model) => syscallThreads.call("makeDirectoryLike", path, model),
   isUntouchedLike: (path, model) => syscallThreads.call("isUntouchedLike", path, model),
-  perform: (steps) => syscallThreads.call("performSteps", steps),
+  isUnchanged: (path) => watches.isUnchanged(path),
+  perform: async (steps) => {
+    if (steps.some((step) => step.do === "watch")) await watches.perform(steps);
+    else await syscallThreads.call("performSteps", steps);
+  },
   syncFileSystem: (path) => shared(path, () => syscallThreads.call("syncFileSystemOf", path)),
 };
 

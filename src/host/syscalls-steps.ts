@@ -3,14 +3,37 @@ import type { FileStep } from "../core/ports/files.ts";
 import type { RootOwner } from "../core/ports/storage-driver.ts";
 import { attempt, renameNoReplace } from "./libc.ts";
 import { writeNote } from "./syscalls-text.ts";
+import { unwatch, watchDirectory } from "./syscalls-watch.ts";
 import { makeDirectoryLike } from "./tree-copy.ts";
 
-/** `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. */
-export function performSteps(steps: readonly FileStep[]): void {
-  for (const step of steps) performStep(step);
+/** With what the steps watch; see `DirectoryWatches`. */
+interface Watcher {
+  readonly fd: number;
+  /** Watches that are to end first. */
+  readonly ended: readonly number[];
 }
 
-function performStep(step: FileStep): void {
+/**
+ * `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. Answers which paths are watched
+ * now, by which watches.
+ */
+export function performSteps(
+  steps: readonly FileStep[],
+  watcher?: Watcher,
+): readonly (readonly [string, number])[] {
+  if (watcher !== undefined) for (const watch of watcher.ended) unwatch(watcher.fd, watch);
+  const watched: [string, number][] = [];
+  for (const step of steps) {
+    if (step.do !== "watch") performStep(step);
+    else if (watcher !== undefined) {
+      const watch = watchDirectory(watcher.fd, step.path);
+      if (watch !== undefined) watched.push([step.path, watch]);
+    }
+  }
+  return watched;
+}
+
+function performStep(step: Exclude<FileStep, { readonly do: "watch" }>): void {
   switch (step.do) {
     case "makeDirectory": {
       const { path, mode, uid = 0, gid = 0 } = step;

@@ -25,6 +25,7 @@ const NOT_COUNTED: ReadonlySet<string> = new Set([
   "bytes",
   "below",
   "facts",
+  "isUnchanged",
   "watch",
   "debug",
   "info",

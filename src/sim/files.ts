@@ -15,6 +15,11 @@ const ROOT = { uid: 0, gid: 0 };
 export class SimFiles implements Files {
   readonly #machine: SimMachine;
   readonly #incarnation: Incarnation;
+  /** Directories as they were when a step watched them. */
+  readonly #watched = new Map<
+    string,
+    { readonly node: SimNode; readonly attributes: SimNode["attributes"] }
+  >();
 
   constructor(machine: SimMachine, incarnation: Incarnation) {
     this.#machine = machine;
@@ -79,8 +84,28 @@ export class SimFiles implements Files {
         case "rename":
           await this.rename(step.from, step.to, { syncNames: false });
           break;
+        case "watch":
+          await this.#watch(step.path);
+          break;
       }
     }
+  }
+
+  #watch(path: string): Promise<void> {
+    return this.#incarnation.call(() => {
+      const node = this.#machine.namespace.find(path)?.node;
+      if (node?.kind !== "directory") return;
+      this.#watched.set(path, { node, attributes: { ...node.attributes } });
+    });
+  }
+
+  isUnchanged(path: string): boolean {
+    const watched = this.#watched.get(path);
+    const node = this.#machine.namespace.find(path)?.node;
+    if (watched === undefined || node !== watched.node || node.kind !== "directory") return false;
+    const { mode, uid, gid } = watched.attributes;
+    const same = node.attributes;
+    return node.entries.size === 0 && same.mode === mode && same.uid === uid && same.gid === gid;
   }
 
   syncFileSystem(path: string): Promise<void> {

@@ -185,7 +185,7 @@ async function makeTree(files: FilesGiven["files"], path: string): Promise<void>
   await files.setMode(path, 0o2750);
 }
 
-/** Sentences 19 and 20. */
+/** Sentences 19, 20 and 24. */
 export function filesStepTests(
   check: (title: string, body: (given: FilesGiven) => Promise<void>) => void,
 ): void {
@@ -221,6 +221,31 @@ export function filesStepTests(
       await expect(absent).rejects.toMatchObject({ code: "not_found" });
     },
   );
+
+  check("24 a directory that is watched is unchanged until it is not", async ({ files, root }) => {
+    const watched = async (name: string): Promise<string> => {
+      const path = `${root}/${name}`;
+      await files.perform([
+        { do: "makeDirectory", path, mode: 0o755 },
+        { do: "watch", path },
+      ]);
+      expect(files.isUnchanged(path)).toBe(true);
+      return path;
+    };
+    const [quiet, full, owned] = [await watched("a"), await watched("b"), await watched("c")];
+    await files.makeDirectory(`${full}/in`, { mode: 0o755 });
+    expect(files.isUnchanged(full)).toBe(false);
+    await files.setOwner(owned, { uid: 3, gid: 5 });
+    expect(files.isUnchanged(owned)).toBe(false);
+    // Its own attributes alone are its own.
+    expect(files.isUnchanged(quiet)).toBe(true);
+    await files.remove(quiet);
+    for (const path of [quiet, `${root}/none`, `${full}/in`]) {
+      expect(files.isUnchanged(path), path).toBe(false);
+    }
+    await files.perform([{ do: "watch", path: `${root}/none` }]);
+    expect(files.isUnchanged(`${root}/none`)).toBe(false);
+  });
 
   check("20 what was done is there after a power cut, for all who asked at once", async (given) => {
     const { files, root, powerCut } = given;

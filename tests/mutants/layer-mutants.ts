@@ -3,6 +3,7 @@ import type { Mutant } from "./mutant.ts";
 const TESTS = ["tests/conformance/host-layer-tar.test.ts"];
 
 const UNTOUCHED = ["tests/scenario/untouched-layers.test.ts"];
+const WATCHES = ["tests/real/directory-watches.test.ts"];
 
 /** In how layers of images are applied and made. */
 export const LAYER_MUTANTS: readonly Mutant[] = [
@@ -86,6 +87,30 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     after: "return true;",
     breaks: "A power cut after a commit takes what the layer holds.",
     tests: UNTOUCHED,
+  },
+  {
+    name: "watches-are-not-read",
+    file: "src/host/directory-watches.ts",
+    before: "    this.#read();\n    return this.#watches.has(path);",
+    after: "    return this.#watches.has(path);",
+    breaks: "A power cut after a commit takes what the layer holds.",
+    tests: WATCHES,
+  },
+  {
+    name: "lost-events-are-nothing",
+    file: "src/host/directory-watches.ts",
+    before: "    this.#watches.clear();",
+    after: "",
+    breaks: "A layer that was filled while many others were is committed without a sync.",
+    tests: WATCHES,
+  },
+  {
+    name: "early-changes-are-forgotten",
+    file: "src/host/directory-watches.ts",
+    before: "if (this.#early.delete(watch)) continue;",
+    after: "",
+    breaks: "A layer that is filled at once is committed without a sync.",
+    tests: WATCHES,
   },
   {
     name: "untouched-layers-are-lost",

@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type LayerId, parseId } from "../../src/core/id.ts";
-import type { LayerMount, StorageDriver } from "../../src/core/ports/storage-driver.ts";
+import type { LayerCare, LayerMount, StorageDriver } from "../../src/core/ports/storage-driver.ts";
 import { createOverlayDriver } from "../../src/drivers/overlay/driver.ts";
 import type { DriverPorts } from "../../src/drivers/shared/ports.ts";
 import { hostExec } from "../../src/host/exec.ts";
@@ -58,9 +58,14 @@ async function reopened(): Promise<StorageDriver> {
   return driver;
 }
 
-function prepare(driver: StorageDriver, id: LayerId, parent: LayerId | null = null) {
+function prepare(
+  driver: StorageDriver,
+  id: LayerId,
+  parent: LayerId | null = null,
+  care: LayerCare = {},
+) {
   const owner = { uid: 0, gid: 0, mode: 0o755 };
-  return driver.prepare(id, { parent, sizeBytes: null, owner }, LIVE);
+  return driver.prepare(id, { parent, sizeBytes: null, owner, ...care }, LIVE);
 }
 
 async function mountOf(driver: StorageDriver, id: LayerId, readOnly = false): Promise<LayerMount> {
@@ -157,38 +162,47 @@ describe("a sweep", () => {
 describe("a layer to which nothing was added", () => {
   const untouched = (driver: StorageDriver, id: LayerId) => driver.isUntouched?.(id, LIVE);
 
-  it("is known, also when it was mounted; and so is each change that a new one would not have", async () => {
-    const driver = await opened(EXT4);
-    await prepare(driver, A);
-    await within(driver, A, async (root) => {
-      await chown(root, 7, 8);
-      await run("setfattr", ["-n", "user.color", "-v", "blue", root]);
-      await utimes(root, 1, new Date("2001-02-03"));
-    });
-    await driver.commit(A, layer(2), LIVE);
-    expect(await untouched(driver, layer(2))).toBe(false);
-    const changes: readonly ((root: string) => Promise<unknown>)[] = [
-      (root) => writeFile(join(root, "file"), ""),
-      (root) => chmod(root, 0o700),
-      (root) => chown(root, 7, 9),
-      (root) => run("setfattr", ["-n", "user.color", "-v", "red", root]),
-      (root) => run("setfattr", ["-n", "user.shape", "-v", "round", root]),
-      (root) => run("setfattr", ["-x", "user.color", root]),
-      (root) => run("setfacl", ["-m", "u:9:r", root]),
-      (root) => utimes(root, 1, new Date("2001-02-04")),
-      (root) => writeFile(join(root, "file"), "").then(() => rm(join(root, "file"))),
-    ];
-    for (const [index, change] of changes.entries()) {
-      const id = layer(10 + index);
-      await prepare(driver, id, layer(2));
-      await within(driver, id, (root) => readdir(root));
-      expect(await untouched(driver, id), `${change}`).toBe(true);
-      expect(await driver.beginCommit?.(id, layer(100), LIVE)).toBe(true);
-      await within(driver, id, change);
-      expect(await untouched(driver, id), `${change}`).toBe(false);
-      expect(await driver.beginCommit?.(id, layer(100), LIVE), `${change}`).toBe(false);
-    }
-  });
+  it.each([
+    ["watched since it was made", { kept: true }],
+    ["looked at", {}],
+  ])(
+    "is known, also when it was mounted; and so is each change that a new one would not have: %s",
+    async (_how, care) => {
+      const driver = await opened(EXT4);
+      await prepare(driver, A);
+      await within(driver, A, async (root) => {
+        await chown(root, 7, 8);
+        await run("setfattr", ["-n", "user.color", "-v", "blue", root]);
+        await utimes(root, 1, new Date("2001-02-03"));
+      });
+      await driver.commit(A, layer(2), LIVE);
+      expect(await untouched(driver, layer(2))).toBe(false);
+      const changes: readonly ((root: string) => Promise<unknown>)[] = [
+        (root) => writeFile(join(root, "file"), ""),
+        (root) => chmod(root, 0o700),
+        (root) => chown(root, 7, 9),
+        (root) => run("setfattr", ["-n", "user.color", "-v", "red", root]),
+        (root) => run("setfattr", ["-n", "user.shape", "-v", "round", root]),
+        (root) => run("setfattr", ["-x", "user.color", root]),
+        (root) => run("setfacl", ["-m", "u:9:r", root]),
+        (root) => utimes(root, 1, new Date("2001-02-04")),
+        (root) => writeFile(join(root, "file"), "").then(() => rm(join(root, "file"))),
+      ];
+      for (const [index, change] of changes.entries()) {
+        const id = layer(10 + index);
+        await prepare(driver, id, layer(2), care);
+        expect(await untouched(driver, id), `${change}`).toBe(true);
+        expect(await driver.beginCommit?.(id, layer(100), LIVE)).toBe(true);
+        if (index % 2 === 0) {
+          await within(driver, id, (root) => readdir(root));
+          expect(await untouched(driver, id), `${change}`).toBe(true);
+        }
+        await within(driver, id, change);
+        expect(await untouched(driver, id), `${change}`).toBe(false);
+        expect(await driver.beginCommit?.(id, layer(100), LIVE), `${change}`).toBe(false);
+      }
+    },
+  );
 
   it("hides nothing by its root: what is marked so in its own directory is a change", async () => {
     const driver = await opened(EXT4);

@@ -39,7 +39,7 @@ function hang(threads: SyscallThreads): { readonly end: () => Promise<unknown> }
   return { end };
 }
 
-function makeDirectory(threads: SyscallThreads, name: string): Promise<void> {
+function makeDirectory(threads: SyscallThreads, name: string): Promise<unknown> {
   const path = join(directory, name);
   return threads.call("performSteps", [{ do: "makeDirectory", path, mode: 0o700 }]);
 }

@@ -57,7 +57,9 @@ export type FileStep =
       /** Nobody looks there yet: written in its place, where nothing is. */
       readonly fresh?: boolean;
     }
-  | { readonly do: "rename"; readonly from: string; readonly to: string };
+  | { readonly do: "rename"; readonly from: string; readonly to: string }
+  /** For {@link Files.isUnchanged}. Never fails: what cannot be watched is not. */
+  | { readonly do: "watch"; readonly path: string };
 
 /**
  * Our own files: descriptors, markers, pool images; of volumes only whole trees, whose content the kernel carries.
@@ -141,6 +143,12 @@ export interface Files {
    *     Takes no time that grows with either. One of them absent: `not_found`.
    */
   isUntouchedLike(path: string, model: string): Promise<boolean>;
+  /**
+   * 24. True when nothing has been added to the directory `path` since a step watched it, and none of its owner, mode, times and
+   *     attributes changed, by whomever. It makes no call that may wait. False when that is not sure: when nobody watched it, long
+   *     ago, or before many others.
+   */
+  isUnchanged(path: string): boolean;
   /**
    * 19. The steps, in order, in one go: where a call by itself costs more than what it does. Ends with the first that fails,
    *     as that method does, and leaves what came before it. Nothing of it is durable before a `syncFileSystem`.

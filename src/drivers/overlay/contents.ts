@@ -79,6 +79,11 @@ export class Contents {
     ];
   }
 
+  /** From now on `Files.isUnchanged` tells of what lies in it. */
+  stepsToWatch(name: string): readonly FileStep[] {
+    return [{ do: "watch", path: this.of(name).content }];
+  }
+
   /** Makes durable which contents there are. */
   syncNames(): Promise<void> {
     return this.#ports.files.syncDirectory(this.#root);

@@ -74,6 +74,7 @@ export class Keeping {
       const steps = [
         ...this.#contents.stepsToMake(content, root),
         ...book.shelf.stepsToMake(layer, record),
+        ...(like === undefined ? [] : this.#contents.stepsToWatch(content)),
       ];
       let made = false;
       try {
@@ -130,8 +131,10 @@ export class Keeping {
   async isUntouched(book: Book, { info, record }: ShelvedLayer): Promise<boolean> {
     const [model] = await this.#ancestry().contentsOf(book.shelf, record.parent);
     if (model === undefined || info.kind === "view") return false;
-    const own = this.#contents.of(contentOf(info.id, record));
-    return this.#files.isUntouchedLike(own.content, this.#contents.of(model).content);
+    const { content } = this.#contents.of(contentOf(info.id, record));
+    // A watch knows without a thread's help.
+    if (this.#files.isUnchanged(content)) return true;
+    return this.#files.isUntouchedLike(content, this.#contents.of(model).content);
   }
 
   async commit(book: Book, active: LayerId, as: LayerId): Promise<boolean> {
