@@ -40,11 +40,15 @@ export class DirectoryWatches {
     const fd = await this.#opening;
     this.#fd = fd;
     const losses = this.#losses;
-    const watcher = fd === undefined ? undefined : { fd, ended: this.#excess() };
-    const watched = await syscallThreads.call("performSteps", steps, watcher);
+    const ended = this.#excess();
+    const watches = await (ended.length === 0
+      ? syscallThreads.call("performSteps", steps, fd)
+      : syscallThreads.call("performSteps", steps, fd, ended));
     if (losses !== this.#losses) return;
-    for (const [path, watch] of watched) {
-      if (this.#early.delete(watch)) continue;
+    const paths = steps.flatMap((step) => (step.do === "watch" ? step.path : []));
+    for (const [nth, path] of paths.entries()) {
+      const watch = watches[nth] ?? -1;
+      if (watch < 0 || this.#early.delete(watch)) continue;
       this.#watches.delete(path);
       this.#watches.set(path, watch);
       this.#paths.set(watch, path);

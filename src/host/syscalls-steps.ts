@@ -1,4 +1,12 @@
-import { closeSync, fchmodSync, fchownSync, constants as fs, mkdirSync, openSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  constants as fs,
+  fstatSync,
+  mkdirSync,
+  openSync,
+} from "node:fs";
 import type { FileStep } from "../core/ports/files.ts";
 import type { RootOwner } from "../core/ports/storage-driver.ts";
 import { attempt, renameNoReplace } from "./libc.ts";
@@ -6,38 +14,33 @@ import { writeNote } from "./syscalls-text.ts";
 import { unwatch, watchDirectory } from "./syscalls-watch.ts";
 import { makeDirectoryLike } from "./tree-copy.ts";
 
-/** With what the steps watch; see `DirectoryWatches`. */
-interface Watcher {
-  readonly fd: number;
-  /** Watches that are to end first. */
-  readonly ended: readonly number[];
-}
-
 /**
- * `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. Answers which paths are watched
- * now, by which watches.
+ * `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. Answers the watches of the
+ * steps that watch, in their order; -1 for one that could not.
+ *
+ * @param watcher With what they watch: `openWatcher`.
+ * @param ended Watches that are to end first.
  */
 export function performSteps(
   steps: readonly FileStep[],
-  watcher?: Watcher,
-): readonly (readonly [string, number])[] {
-  if (watcher !== undefined) for (const watch of watcher.ended) unwatch(watcher.fd, watch);
-  const watched: [string, number][] = [];
+  watcher?: number,
+  ended: readonly number[] = [],
+): readonly number[] {
+  if (watcher !== undefined) for (const watch of ended) unwatch(watcher, watch);
+  const watches: number[] = [];
   for (const step of steps) {
     if (step.do !== "watch") performStep(step);
-    else if (watcher !== undefined) {
-      const watch = watchDirectory(watcher.fd, step.path);
-      if (watch !== undefined) watched.push([step.path, watch]);
-    }
+    else watches.push(watcher === undefined ? -1 : watchDirectory(watcher, step.path));
   }
-  return watched;
+  return watches;
 }
 
 function performStep(step: Exclude<FileStep, { readonly do: "watch" }>): void {
   switch (step.do) {
     case "makeDirectory": {
       const { path, mode, uid = 0, gid = 0 } = step;
-      attempt("make directory", path, () => mkdirSync(path, { mode: 0o700 }));
+      // Never with more than these bits: those that the umask takes, and set-id bits, come with the owner.
+      attempt("make directory", path, () => mkdirSync(path, { mode }));
       setOwner(path, { uid, gid, mode });
       return;
     }
@@ -60,9 +63,11 @@ function setOwner(path: string, { uid, gid, mode }: RootOwner): void {
   attempt("set owner of", path, () => {
     const fd = openSync(path, fs.O_RDONLY | fs.O_DIRECTORY | fs.O_NOFOLLOW);
     try {
-      fchownSync(fd, uid, gid);
+      const found = fstatSync(fd);
+      const owned = found.uid === uid && found.gid === gid;
+      if (!owned) fchownSync(fd, uid, gid);
       // After the owner: chown takes set-id bits away.
-      fchmodSync(fd, mode);
+      if (!owned || (found.mode & 0o7777) !== mode) fchmodSync(fd, mode);
     } finally {
       closeSync(fd);
     }

@@ -30,10 +30,9 @@ export function openWatcher(): number | undefined {
   return fd < 0 ? undefined : fd;
 }
 
-/** Watches a directory; undefined: it cannot be. */
-export function watchDirectory(fd: number, path: string): number | undefined {
-  const watch = rawAdd(fd, path, HOW) as number;
-  return watch < 0 ? undefined : watch;
+/** Watches a directory; -1: it cannot be. */
+export function watchDirectory(fd: number, path: string): number {
+  return rawAdd(fd, path, HOW) as number;
 }
 
 /** Absent is success. */
