@@ -107,7 +107,7 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
   {
     name: "early-changes-are-forgotten",
     file: "src/host/directory-watches.ts",
-    before: "if (this.#early.delete(watch)) continue;",
+    before: " || this.#early.delete(watch)",
     after: "",
     breaks: "A layer that is filled at once is committed without a sync.",
     tests: WATCHES,
