@@ -237,7 +237,7 @@ export function filesStepTests(
     expect(files.isUnchanged(full)).toBe(false);
     await files.setOwner(owned, { uid: 3, gid: 5 });
     expect(files.isUnchanged(owned)).toBe(false);
-    // Its own attributes alone are its own.
+    // What became of the others says nothing of this one.
     expect(files.isUnchanged(quiet)).toBe(true);
     await files.remove(quiet);
     for (const path of [quiet, `${root}/none`, `${full}/in`]) {
