@@ -1,6 +1,6 @@
-import { readSync } from "node:fs";
 import type { FileStep } from "../core/ports/files.ts";
 import { syscallThreads } from "./syscall-threads.ts";
+import type * as inotify from "./syscalls-watch.ts";
 
 /** Most at once: all programs of one user share what the kernel allows, 8,192 or more. */
 const LIMIT = 1_024;
@@ -12,6 +12,12 @@ const MASK_AT = 4;
 const NAME_LENGTH_AT = 12;
 const NAME_AT = 16;
 
+/** Where events come from, and {@link inotify.readEvents} of it. */
+interface Watcher {
+  readonly fd: number;
+  readonly read: (events: Buffer) => number;
+}
+
 /**
  * Directories that are watched by inotify(7). Each watch ends with its first event; what it tells is in memory when the call that
  * changed the directory returns, so that it is read on the event loop, without a wait and whatever the disk does.
@@ -19,8 +25,8 @@ const NAME_AT = 16;
 export class DirectoryWatches {
   readonly #limit: number;
   readonly #events = Buffer.alloc(64 * 1024);
-  #opening: Promise<number | undefined> | undefined;
-  #fd: number | undefined;
+  #opening: Promise<Watcher | undefined> | undefined;
+  #watcher: Watcher | undefined;
   /** By path; the oldest first. */
   readonly #watches = new Map<string, number>();
   /** The paths of watches whose end has not been read. */
@@ -36,9 +42,9 @@ export class DirectoryWatches {
 
   /** `Files.perform`, of steps of which one watches. */
   async perform(steps: readonly FileStep[]): Promise<void> {
-    this.#opening ??= syscallThreads.call("openWatcher").catch(() => undefined);
-    const fd = await this.#opening;
-    this.#fd = fd;
+    this.#opening ??= openWatcher().catch(() => undefined);
+    this.#watcher = await this.#opening;
+    const fd = this.#watcher?.fd;
     const losses = this.#losses;
     const ended = this.#excess();
     const watches = await (ended.length === 0
@@ -86,13 +92,9 @@ export class DirectoryWatches {
 
   /** How many bytes of events were read; 0: there are none. */
   #readSome(): number {
-    if (this.#fd === undefined) return 0;
-    try {
-      return readSync(this.#fd, this.#events);
-    } catch (thrown) {
-      if (!(thrown instanceof Error && "code" in thrown && thrown.code === "EAGAIN")) this.#lose();
-      return 0;
-    }
+    const length = this.#watcher?.read(this.#events) ?? 0;
+    if (length < 0) this.#lose();
+    return Math.max(0, length);
   }
 
   #hear(watch: number, mask: number): void {
@@ -107,4 +109,11 @@ export class DirectoryWatches {
     this.#losses++;
     this.#watches.clear();
   }
+}
+
+/** Undefined: there is none to be had. What it needs is loaded here, and only where something is watched: it takes some megabytes. */
+async function openWatcher(): Promise<Watcher | undefined> {
+  const { openWatcher: open, readEvents } = await import("./syscalls-watch.ts");
+  const fd = open();
+  return fd === undefined ? undefined : { fd, read: (events) => readEvents(fd, events) };
 }

@@ -19,6 +19,7 @@ const rawPipe = libc.func("int pipe2(void *, int)");
 const rawFcntl = libc.func("fcntl", "int", ["int", "int", "int"]);
 const rawRename = libc.func("int renameat2(int, str, int, str, uint)");
 const rawSetScheduler = libc.func("int sched_setscheduler(int, int, void *)");
+const rawYield = libc.func("int sched_yield()");
 // Not in every libc that we meet (glibc 2.36), so by number, the same on all architectures since 5.1.
 const rawOpenTree = libc.func("syscall", "long", ["long", "int", "str", "uint"]);
 const rawMoveMount = libc.func("syscall", "long", ["long", "int", "str", "int", "str", "uint"]);
@@ -212,6 +213,21 @@ const SCHED_BATCH = 3;
 export function neverPreempt(): void {
   // The one field of struct sched_param: the priority, none.
   rawSetScheduler(0, SCHED_BATCH, Buffer.alloc(4));
+}
+
+/** A thread of the kernel that ends a write of the disk is done in a fraction of that; in milliseconds. */
+const BRIEF_MS = 0.5;
+
+/**
+ * sched_yield(2): whoever waits for this processor goes first. Without it the kernel lets a thread that is at work go on for
+ * a millisecond or more, also where another is needed to end a write that somebody waits for.
+ *
+ * @returns False when it took long: programs that compute wait here too, and each time would cost as much again.
+ */
+export function giveWay(): boolean {
+  const begin = performance.now();
+  rawYield();
+  return performance.now() - begin < BRIEF_MS;
 }
 
 const SYS_FSOPEN = 430;

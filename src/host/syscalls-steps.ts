@@ -9,14 +9,15 @@ import {
 } from "node:fs";
 import type { FileStep } from "../core/ports/files.ts";
 import type { RootOwner } from "../core/ports/storage-driver.ts";
-import { attempt, renameNoReplace } from "./libc.ts";
+import { attempt, giveWay, renameNoReplace } from "./libc.ts";
 import { writeNote } from "./syscalls-text.ts";
 import { unwatch, watchDirectory } from "./syscalls-watch.ts";
 import { makeDirectoryLike } from "./tree-copy.ts";
 
 /**
- * `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. Answers the watches of the
- * steps that watch, in their order; -1 for one that could not.
+ * `Files.perform`. In one thread: by promises each step would be several wake-ups of another one. Between the steps it gives way:
+ * what is made beside a write of the store must not hold up that write. Answers the watches of the steps that watch, in their
+ * order; -1 for one that could not.
  *
  * @param watcher With what they watch: `openWatcher`.
  * @param ended Watches that are to end first.
@@ -28,7 +29,9 @@ export function performSteps(
 ): readonly number[] {
   if (watcher !== undefined) for (const watch of ended) unwatch(watcher, watch);
   const watches: number[] = [];
+  let givesWay = true;
   for (const step of steps) {
+    if (givesWay) givesWay = giveWay();
     if (step.do !== "watch") performStep(step);
     else watches.push(watcher === undefined ? -1 : watchDirectory(watcher, step.path));
   }

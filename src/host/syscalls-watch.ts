@@ -1,4 +1,5 @@
 import koffi from "koffi";
+import { errnoName } from "./errno.ts";
 
 /* inotify(7): of a directory that nobody has touched there is nothing to read. */
 
@@ -6,6 +7,7 @@ const libc = koffi.load("libc.so.6");
 const rawInit = libc.func("int inotify_init1(int)");
 const rawAdd = libc.func("int inotify_add_watch(int, str, uint)");
 const rawRemove = libc.func("int inotify_rm_watch(int, int)");
+const rawRead = libc.func("long read(int, void *, ulong)");
 
 /** sys/inotify.h. */
 const IN_CLOEXEC = 0o2000000;
@@ -28,6 +30,15 @@ const HOW = (CHANGES | IN_ONLYDIR | IN_DONT_FOLLOW | IN_ONESHOT) >>> 0;
 export function openWatcher(): number | undefined {
   const fd = rawInit(IN_NONBLOCK | IN_CLOEXEC) as number;
   return fd < 0 ? undefined : fd;
+}
+
+/**
+ * Fills `events`; answers how many bytes there were, 0 when there are none, -1 when they cannot be read. It never waits. Node's own
+ * read throws where there is nothing, which is the rule here, and takes fifty times as long.
+ */
+export function readEvents(fd: number, events: Buffer): number {
+  const length = rawRead(fd, events, events.length) as number;
+  return length < 0 && errnoName(koffi.errno()) === "EAGAIN" ? 0 : length;
 }
 
 /** Watches a directory; -1: it cannot be. */

@@ -32,7 +32,6 @@ export { mountOf } from "./syscalls-mount-of.ts";
 export { readNamespaces } from "./syscalls-namespaces.ts";
 export { performSteps } from "./syscalls-steps.ts";
 export { readNotes, readTexts } from "./syscalls-text.ts";
-export { openWatcher } from "./syscalls-watch.ts";
 export { measureTree } from "./tree-bytes.ts";
 export { copyTree, makeDirectoryLike } from "./tree-copy.ts";
 export { removeTrees } from "./tree-removal.ts";

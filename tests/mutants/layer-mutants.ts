@@ -4,6 +4,7 @@ const TESTS = ["tests/conformance/host-layer-tar.test.ts"];
 
 const UNTOUCHED = ["tests/scenario/untouched-layers.test.ts"];
 const WATCHES = ["tests/real/directory-watches.test.ts"];
+const GIVING_WAY = ["tests/real/steps-give-way.test.ts"];
 
 /** In how layers of images are applied and made. */
 export const LAYER_MUTANTS: readonly Mutant[] = [
@@ -111,6 +112,22 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
     after: "",
     breaks: "A layer that is filled at once is committed without a sync.",
     tests: WATCHES,
+  },
+  {
+    name: "steps-give-no-way",
+    file: "src/host/syscalls-steps.ts",
+    before: "    if (givesWay) givesWay = giveWay();\n",
+    after: "",
+    breaks: "What is made beside a write of the store holds up that write.",
+    tests: GIVING_WAY,
+  },
+  {
+    name: "steps-give-way-for-ever",
+    file: "src/host/libc.ts",
+    before: "return performance.now() - begin < BRIEF_MS;",
+    after: "return true;",
+    breaks: "Where programs compute, a layer is made in as many of their turns as it has steps.",
+    tests: GIVING_WAY,
   },
   {
     name: "untouched-layers-are-lost",
