@@ -1,7 +1,8 @@
 import { createHash, type Hash } from "node:crypto";
-import { createReadStream, fstatSync, openSync } from "node:fs";
-import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import { createReadStream, fstatSync, open as openByNumber } from "node:fs";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { Readable } from "node:stream";
+import { promisify } from "node:util";
 import { Command } from "commander";
 import { Failure } from "../core/failure.ts";
 import { formatBytes } from "../core/size.ts";
@@ -12,6 +13,9 @@ import { positionOf, saidUntouched, standingStill, unlessUnable, writtenTo } fro
 import { collect, parsePairs } from "./pairs.ts";
 import { printable } from "./printable.ts";
 import { whileCopying, whileMoving, withProgress } from "./progress.ts";
+
+/** A number that stays open: a `FileHandle` would be closed when nobody holds it. */
+const openFile = promisify(openByNumber);
 
 const STANDARD_INPUT = 0;
 const STANDARD_OUTPUT = 1;
@@ -145,8 +149,7 @@ export function importCommand(context: Context): Command {
       const options = parsePairs("-o", [...opt, ...named]);
       const client = await context.client();
       const given = { options, devices: devices === true, author: authorOf() };
-      const { pieces, totalBytes } = await openArchive(path);
-      const descriptor = descriptorOf(path, totalBytes);
+      const { pieces, totalBytes, descriptor } = await openArchive(path);
       const straight =
         descriptor === undefined
           ? undefined
@@ -185,40 +188,43 @@ function importOwn<T>(
   );
 }
 
-/** A file, or standard input for `-`. */
-export async function openArchive(path: string): Promise<{
+/** An archive to read, open until this process ends. */
+interface OpenArchive {
   readonly pieces: AsyncIterable<Uint8Array>;
   readonly totalBytes: number | null;
-}> {
+  /** Of a plain file or a pipe; undefined: it is neither. */
+  readonly descriptor: number | undefined;
+}
+
+/** A file or named pipe, or standard input for `-`. */
+export async function openArchive(path: string): Promise<OpenArchive> {
   if (path === "-") {
     if (process.stdin.isTTY) {
       throw new UsageError("Cannot read an archive from a terminal: give a FILE, or < FILE");
     }
-    return { pieces: process.stdin, totalBytes: null };
+    return { pieces: process.stdin, totalBytes: null, descriptor: lendable(STANDARD_INPUT) };
   }
   try {
-    const found = await stat(path);
+    // In a thread: a named pipe opens when it has a writer.
+    const file = await openFile(path, "r");
+    const found = fstatSync(file);
     if (found.isDirectory())
       throw Object.assign(new Error("it is a directory"), { code: "EISDIR" });
     const totalBytes = found.isFile() ? found.size : null;
-    return { pieces: readFile(path), totalBytes };
+    return { pieces: readFile(path, file), totalBytes, descriptor: lendable(file) };
   } catch (thrown) {
     throw fileFailure("read", path, thrown);
   }
 }
 
-/** Of an archive that is a plain file, or comes by a pipe, open until this process ends; undefined: it is neither. */
-function descriptorOf(path: string, totalBytes: number | null): number | undefined {
-  if (path === "-") {
-    const input = fstatSync(STANDARD_INPUT);
-    return input.isFile() || input.isFIFO() ? STANDARD_INPUT : undefined;
-  }
-  return totalBytes === null ? undefined : openSync(path, "r");
+function lendable(descriptor: number): number | undefined {
+  const found = fstatSync(descriptor);
+  return found.isFile() || found.isFIFO() ? descriptor : undefined;
 }
 
-async function* readFile(path: string): AsyncGenerator<Uint8Array> {
+async function* readFile(path: string, fd: number): AsyncGenerator<Uint8Array> {
   try {
-    for await (const piece of createReadStream(path, { highWaterMark: 1024 ** 2 })) {
+    for await (const piece of createReadStream(path, { fd, highWaterMark: 1024 ** 2 })) {
       yield piece as Uint8Array;
     }
   } catch (thrown) {

@@ -33,19 +33,24 @@ function script(text: string): Promise<Outcome> {
   return machine.run(["sh", "-c", text, "sh", ...command()], { env: ENVIRONMENT });
 }
 
+/** How the command is given its pipe. */
+const WAYS = ["standard input", "path"] as const;
+type Way = (typeof WAYS)[number];
+
 /** An import from a pipe, and the end to write to. */
-async function startImport() {
+async function startImport(way: Way = "standard input") {
   const pipe = machine.path("held");
   await machine.must("mkfifo", pipe);
-  const argv = ["sh", "-c", `exec "$@" < ${pipe}`, "sh", ...command(), "import", "-", "copy"];
+  const [input, file] = way === "path" ? ["", pipe] : [`< ${pipe}`, "-"];
+  const argv = ["sh", "-c", `exec "$@" ${input}`, "sh", ...command(), "import", file, "copy"];
   const logFile = machine.path("import.log");
   const importing = new Background(argv, { env: ENVIRONMENT, logFile });
   return { importing, end: await open(pipe, "w"), pipe };
 }
 
 /** One that was given the beginning of an archive; the daemon waits for more. */
-async function heldImport(beginning: Uint8Array) {
-  const { importing, end, pipe } = await startImport();
+async function heldImport(beginning: Uint8Array, way?: Way) {
+  const { importing, end, pipe } = await startImport(way);
   await end.writeFile(beginning);
   await eventually("the daemon has the pipe", async () =>
     readdirSync(`/proc/${machine.lagand.pid}/fd`).some((descriptor) => {
@@ -59,9 +64,9 @@ async function heldImport(beginning: Uint8Array) {
   return { importing, end };
 }
 
-it("an archive that comes by a pipe is imported", async () => {
+it.each(WAYS)("an archive that comes by a pipe, as its %s, is imported", async (way) => {
   const bytes = await readFile(archive);
-  const { importing, end } = await heldImport(bytes.subarray(0, 100_000));
+  const { importing, end } = await heldImport(bytes.subarray(0, 100_000), way);
   await end.writeFile(bytes.subarray(100_000));
   await end.close();
   await eventually("it has ended", () => (importing.running ? undefined : true));
@@ -89,14 +94,17 @@ it.each(["SIGINT", "SIGKILL"] as const)(
   },
 );
 
-it("what is no archive is refused while more may come, and what follows is not taken for one", async () => {
-  const { importing, end } = await startImport();
-  await end.writeFile("x".repeat(1024));
-  await eventually("it has ended", () => (importing.running ? undefined : true));
-  await end.close();
-  expect(importing.exitCode).toBe(13);
-  expect(importing.log()).toMatch(/^lagan: Cannot [^\n]*\n$/);
-});
+it.each(WAYS)(
+  "what is no archive, in its %s, is refused while more may come, and what follows is not taken for one",
+  async (way) => {
+    const { importing, end } = await startImport(way);
+    await end.writeFile("x".repeat(1024));
+    await eventually("it has ended", () => (importing.running ? undefined : true));
+    await end.close();
+    expect(importing.exitCode).toBe(13);
+    expect(importing.log()).toMatch(/^lagan: Cannot [^\n]*\n$/);
+  },
+);
 
 it("an archive that breaks off leaves no volume, nor does one for a size that is none", async () => {
   const { stderr, stdout } = await script(
@@ -109,17 +117,23 @@ it("an archive that breaks off leaves no volume, nor does one for a size that is
   expect(await volumeNames(machine.lagand)).toEqual([]);
 });
 
-it("where the daemon cannot take the pipe, the bytes come by the connection", async () => {
-  const passed = machine.path("passed.sock");
-  const [node, lagan] = command();
-  const { code, stderr } = await script(
-    [
-      "set -e",
-      `socat UNIX-LISTEN:${passed},fork UNIX-CONNECT:${machine.lagand.socketPath} & between=$!`,
-      `until [ -S ${passed} ]; do sleep 0.01; done`,
-      `cat ${archive} | ${node} ${lagan} --host unix://${passed} import - copy; kill $between`,
-    ].join("\n"),
-  );
-  expect([code, stderr], stderr).toEqual([0, expect.stringMatching(/^1 entries, 4 MiB/)]);
-  expect(await volumeNames(machine.lagand)).toEqual(["copy"]);
-});
+it.each([
+  ["standard input", "-"],
+  ["path", "/dev/fd/0"],
+])(
+  "where the daemon cannot take the pipe, the bytes of its %s come by the connection",
+  async (_, file) => {
+    const passed = machine.path("passed.sock");
+    const [node, lagan] = command();
+    const { code, stderr } = await script(
+      [
+        "set -e",
+        `socat UNIX-LISTEN:${passed},fork UNIX-CONNECT:${machine.lagand.socketPath} & between=$!`,
+        `until [ -S ${passed} ]; do sleep 0.01; done`,
+        `cat ${archive} | ${node} ${lagan} --host unix://${passed} import ${file} copy; kill $between`,
+      ].join("\n"),
+    );
+    expect([code, stderr], stderr).toEqual([0, expect.stringMatching(/^1 entries, 4 MiB/)]);
+    expect(await volumeNames(machine.lagand)).toEqual(["copy"]);
+  },
+);
