@@ -30,8 +30,8 @@ export function performSteps(
   if (watcher !== undefined) for (const watch of ended) unwatch(watcher, watch);
   const watches: number[] = [];
   let givesWay = true;
-  for (const step of steps) {
-    if (givesWay) givesWay = giveWay();
+  for (const [nth, step] of steps.entries()) {
+    if (nth > 0 && givesWay) givesWay = giveWay();
     if (step.do !== "watch") performStep(step);
     else watches.push(watcher === undefined ? -1 : watchDirectory(watcher, step.path));
   }

@@ -116,7 +116,7 @@ export const LAYER_MUTANTS: readonly Mutant[] = [
   {
     name: "steps-give-no-way",
     file: "src/host/syscalls-steps.ts",
-    before: "    if (givesWay) givesWay = giveWay();\n",
+    before: "    if (nth > 0 && givesWay) givesWay = giveWay();\n",
     after: "",
     breaks: "What is made beside a write of the store holds up that write.",
     tests: GIVING_WAY,
