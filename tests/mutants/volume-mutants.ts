@@ -330,7 +330,7 @@ export const VOLUME_MUTANTS: readonly Mutant[] = [
     before: "      syncFileSystem(to, target);\n",
     after: "",
     breaks: "A power cut takes the content of a copy that was acknowledged.",
-    tests: ["tests/conformance/host-files.test.ts"],
+    tests: ["tests/real/copy-power-cut.test.ts"],
   },
   {
     name: "copy-by-two-looks",
