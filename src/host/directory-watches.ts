@@ -1,6 +1,5 @@
 import type { FileStep } from "../core/ports/files.ts";
 import { syscallThreads } from "./syscall-threads.ts";
-import type * as inotify from "./syscalls-watch.ts";
 
 /** Most at once: all programs of one user share what the kernel allows, 8,192 or more. */
 const LIMIT = 1_024;
@@ -12,7 +11,7 @@ const MASK_AT = 4;
 const NAME_LENGTH_AT = 12;
 const NAME_AT = 16;
 
-/** Where events come from, and {@link inotify.readEvents} of it. */
+/** Where events come from, and `readEvents` of it. */
 interface Watcher {
   readonly fd: number;
   readonly read: (events: Buffer) => number;

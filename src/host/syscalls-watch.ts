@@ -1,7 +1,10 @@
 import koffi from "koffi";
 import { errnoName } from "./errno.ts";
 
-/* inotify(7): of a directory that nobody has touched there is nothing to read. */
+/*
+ * inotify(7): of a directory that nobody has touched there is nothing to read. To open a watcher and to read from it waits for
+ * nothing, and is done on the event loop; to watch and unwatch looks at the disk, and is for threads.
+ */
 
 const libc = koffi.load("libc.so.6");
 const rawInit = libc.func("int inotify_init1(int)");
